@@ -1,0 +1,160 @@
+"""A design point (one quantized network on one target) and the Pareto front of a study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from hwsim.core.cost import Fits, Interval
+from hwsim.core.pareto import hypervolume, knee, non_dominated, robustly_non_dominated
+
+
+@dataclass(frozen=True, slots=True)
+class DesignPoint:
+    """One row of a study: what was built, how well it does, what it costs, how sure that is.
+
+    Attributes
+    ----------
+    id : the first 12 hex digits of the content hash of everything that decides the result.
+    weights, acts, edge, scale, recipe, seed : the quantization, as format strings and names.
+    part, device : the FPGA part or the GPU; exactly one is given.
+    setting : architecture and reuse, or batch, precision and runtime, in words.
+    metric, metric_lo, metric_hi : accuracy (fraction) with its sampling interval.
+    memory_bits : weights and biases.
+    lut, ff, dsp, bram18 : None on a GPU.
+    latency_us : of one batch.
+    fits : None on a GPU.
+    note : what a reader must know, e.g. that a format gains no speed on this device.
+    layers : the per-layer table as JSON values.
+    """
+
+    id: str
+    weights: str
+    acts: str
+    edge: str
+    scale: str
+    recipe: str
+    seed: int
+    part: str | None
+    device: str | None
+    setting: str
+    metric: float
+    metric_lo: float
+    metric_hi: float
+    metric_name: str
+    memory_bits: int
+    lut: Interval | None
+    ff: Interval | None
+    dsp: Interval | None
+    bram18: Interval | None
+    latency_us: Interval
+    fits: Fits | None
+    note: str
+    layers: tuple[Mapping[str, Any], ...]
+
+    @property
+    def target(self) -> str:
+        return self.part or self.device or ""
+
+    @property
+    def family(self) -> str:
+        """`integer`, `minifloat`, `mixed` or `other`, by weight and activation format."""
+        kinds = {_family(self.weights), _family(self.acts)}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
+
+    def objective(self, name: str) -> tuple[float, float, float]:
+        """(lo, mid, hi) of an objective, minimised: accuracy appears as error = 1 - metric."""
+        if name == "error":
+            return 1 - self.metric_hi, 1 - self.metric, 1 - self.metric_lo
+        value = getattr(self, name)
+        if isinstance(value, Interval):
+            return value.lo, value.mid, value.hi
+        return float(value), float(value), float(value)
+
+    def as_row(self) -> dict[str, Any]:
+        """The keys of `front[]` of the command line, and the intervals behind them."""
+        row: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("id", "weights", "acts", "edge", "scale", "recipe", "seed", "part", "device", "setting")
+        }
+        row |= {"metric": self.metric, "metric_lo": self.metric_lo, "metric_hi": self.metric_hi}
+        row |= {"memory_bits": self.memory_bits}
+        for name in ("lut", "ff", "dsp", "bram18", "latency_us"):
+            value: Interval | None = getattr(self, name)
+            row[name] = value.mid if value else None
+            row[f"{name}_lo"] = value.lo if value else None
+            row[f"{name}_hi"] = value.hi if value else None
+        return row | {"fits": self.fits, "note": self.note}
+
+
+@dataclass(frozen=True, slots=True)
+class ParetoFront:
+    """The non-dominated designs of one target under named objectives (`error`, `lut`, `latency_us`, ...).
+
+    Attributes
+    ----------
+    designs : non-dominated by mid values, in order of the first objective.
+    contenders : further designs that intervals do not rule out.
+    knee : the id of the knee, or None for an empty front.
+    hypervolume : dominated share of the box from the best to the worst value seen, 0..1.
+    """
+
+    target: str
+    objectives: tuple[str, ...]
+    designs: tuple[DesignPoint, ...]
+    contenders: tuple[DesignPoint, ...]
+    knee: str | None
+    hypervolume: float
+
+    @classmethod
+    def of(cls, target: str, objectives: Sequence[str], designs: Iterable[DesignPoint]) -> ParetoFront:
+        points = list(designs)
+        if not points:
+            return cls(target, tuple(objectives), (), (), None, 0.0)
+        ends = np.array([[d.objective(name) for name in objectives] for d in points])
+        mid = ends[:, :, 1]
+        front = non_dominated(mid)
+        robust = robustly_non_dominated(ends[:, :, 0], ends[:, :, 2])
+        low, high = mid.min(axis=0), mid.max(axis=0)
+        span = np.where(high > low, high - low, 1.0)
+        order = sorted(np.flatnonzero(front), key=lambda i: (*mid[i], points[i].id))
+        return cls(
+            target,
+            tuple(objectives),
+            tuple(points[i] for i in order),
+            tuple(points[i] for i in np.flatnonzero(robust & ~front)),
+            points[knee(mid)].id,
+            hypervolume((mid - low) / span, np.ones(len(objectives)) * (1 + 1e-9)),
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(x)}</th>" for x in ("id", "weights", "acts", *self.objectives))
+        rows = "".join(
+            "<tr>"
+            + "".join(f"<td>{escape(x)}</td>" for x in (d.id, d.weights, d.acts))
+            + "".join(f"<td>{d.objective(o)[1]:.4g}</td>" for o in self.objectives)
+            + "</tr>"
+            for d in self.designs
+        )
+        return f"<table><caption>{escape(self.target)}</caption><tr>{head}</tr>{rows}</table>"
+
+
+def content_id(**content: Any) -> str:
+    """12 hex digits of SHA-256 over the sorted JSON of what decides a result."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _family(text: str) -> str:
+    name = text.removeprefix("u").split("@")[0]
+    if name.startswith(("int", "mxint")):
+        return "integer"
+    if name.startswith(("e", "mxfp", "nvfp")):
+        return "minifloat"
+    return "other"
