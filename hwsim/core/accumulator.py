@@ -11,7 +11,7 @@ two smallest steps, and an exact (Kulisch-style) accumulator is an integer. Thre
 
 from __future__ import annotations
 
-from math import ceil, log2
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ Convention = Literal["tight", "weights", "paper"]
 def unit(fmt: Format) -> float:
     """The step of which every value of `fmt` is an integer multiple.
 
-    For `Power` with exponent 1/2 it is 1/L^2 (squared codes); other powers have no common step and raise InputError.
+    For `Power` with exponent 1/2 it is 1/L^2 (squared codes); other powers raise InputError.
     """
     if isinstance(fmt, Int | Binary):
         return 1.0
@@ -42,6 +42,8 @@ def unit(fmt: Format) -> float:
 
 def largest_multiple(fmt: Format) -> int:
     """max|value| in units of `unit(fmt)`."""
+    if isinstance(fmt, Minifloat):
+        return fmt.max_multiple
     return round(max(fmt.max, -fmt.min) / unit(fmt))
 
 
@@ -57,14 +59,19 @@ def accumulator_bits(n: int, weights: Format, acts: Format, convention: Literal[
 def accumulator_bits_of_weights(codes: ArrayLike, weights: Format, acts: Format, zero_point: ArrayLike = 0.0) -> int:
     """Signed bits that suffice for these weight codes, shape (Cout, ...), whatever the activations are."""
     c = np.asarray(codes)
-    values = decode(c, weights) / unit(weights) - np.asarray(zero_point)
-    sums = np.abs(np.rint(values).astype(np.int64)).reshape(c.shape[0], -1).sum(axis=1)
+    if isinstance(weights, Minifloat):  # multiples do not depend on the bias; the usual one keeps them exact
+        weights = replace(weights, bias=float(weights.usual_bias))
+    multiples = np.abs(np.rint(decode(c, weights) / unit(weights) - np.asarray(zero_point))).reshape(c.shape[0], -1)
+    if largest_multiple(weights).bit_length() + multiples.shape[1].bit_length() < 62:
+        sums = multiples.astype(np.int64).sum(axis=1)
+    else:  # wide exponents: Python integers
+        sums = np.frompyfunc(int, 1, 1)(multiples).sum(axis=1)
     worst = int(sums.max()) if sums.size else 0
     return 1 + max(1, (worst * largest_multiple(acts)).bit_length())
 
 
 def _paper_bits(n: int, weights: Format, acts: Format) -> int:
-    steps = ceil(log2(n))
+    steps = (n - 1).bit_length()  # ceil(log2 n)
     if isinstance(weights, Int) and isinstance(acts, Int):
         return weights.bits + acts.bits + steps + 1
     if isinstance(weights, Native) or isinstance(acts, Native):
@@ -75,7 +82,12 @@ def _paper_bits(n: int, weights: Format, acts: Format) -> int:
 
 
 def _magnitude_field(fmt: Format) -> int:
-    """2^x + y of a minifloat; an integer of b bits counts as E1M(b-2), whose magnitude is 2 + (b - 2) bits."""
+    """2^x + y of a minifloat: the bits of its magnitude and one more; likewise of any other format.
+
+    A signed integer of b bits counts as E1M(b-2) (b), an unsigned one as UE1M(b-1) (b + 1).
+    """
     if isinstance(fmt, Minifloat):
-        return 2**fmt.exponent + fmt.mantissa
-    return fmt.bits
+        return int(2**fmt.exponent) + fmt.mantissa
+    if isinstance(fmt, Int):
+        return fmt.bits + int(not fmt.signed)
+    return largest_multiple(fmt).bit_length() + 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import ceil, prod
 
 from hwsim.core.errors import InputError, nearest
 from hwsim.core.formats import Int, Minifloat, uint_format
@@ -46,11 +47,16 @@ class Assignment:
 
     def memory_bits(self, workload: Workload) -> int:
         """Bits of all weights with their block scales, plus 32 bits a bias."""
-        total = 0.0
+        total = 0
         for layer in workload.weighted:
-            total += layer.weight_elements * self.weight(layer.name).stored_bits
-            total += 32 * (layer.params - layer.weight_elements)
-        return round(total)
+            if layer.params == 0:
+                continue  # a tensor shared with an earlier layer is stored once
+            spec, elements = self.weight(layer.name), layer.weight_elements
+            total += elements * spec.bits + 32 * (layer.params - elements)
+            if isinstance(spec.block, int) and elements:
+                reduction = layer.reduction or prod((layer.weight_shape or ())[1:])  # an embedding's row
+                total += elements // reduction * ceil(reduction / spec.block) * spec.block_bits
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ class Policy:
     ----------
     weights, acts : format strings; granularity defaults to @channel and @tensor.
     edge : `same`, or `FMT` or `FMT,FMT` (weights, activations) for the first and the last compute layer.
-    overrides : (glob over layer names, `FMT` or `FMT,FMT`), the last match wins.
+    overrides : (glob over layer names, `FMT` or `FMT,FMT`), the last match wins; `FMT,` and `,FMT` leave the other
+        side as it was.
     scale : the scale type of formats that do not name one.
     acts_signed : keep signed integers on non-negative tensors.
     unsigned_minifloat : turn eXmY into ueXm(Y+1) on non-negative tensors.
@@ -123,13 +130,12 @@ def assign(workload: Workload, policy: Policy, non_negative: Iterable[str] = ())
 def resolve_sign(spec: Scaled, non_negative: bool, policy: Policy) -> Scaled:
     """The format of a tensor once it is known whether it has negative values."""
     fmt = spec.format
-    if not non_negative or spec.zero_point:
+    if not non_negative or spec.zero_point or spec.mx_name:
         return spec
     if isinstance(fmt, Int) and fmt.signed and not policy.acts_signed:
-        return replace(spec, format=uint_format(fmt.bits)) if spec.mx_name is None else spec
-    if isinstance(fmt, Minifloat) and fmt.signed and policy.unsigned_minifloat and spec.mx_name is None:
-        if fmt.specials != "fnuz":
-            return replace(spec, format=replace(fmt, mantissa=fmt.mantissa + 1, signed=False))
+        return replace(spec, format=uint_format(fmt.bits))
+    if isinstance(fmt, Minifloat) and fmt.signed and fmt.specials != "fnuz" and policy.unsigned_minifloat:
+        return replace(spec, format=replace(fmt, mantissa=fmt.mantissa + 1, signed=False))
     return spec
 
 
@@ -148,7 +154,7 @@ def _choices(workload: Workload, policy: Policy) -> dict[str, tuple[Scaled, Scal
                 f"override {glob!r} matches no layer", where=workload.name, hint=nearest(glob, list(choices))
             )
         for name in hits:
-            choices[name] = _pair(policy, text, base)
+            choices[name] = _pair(policy, text, choices[name])
     return choices
 
 

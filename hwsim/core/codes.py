@@ -37,8 +37,13 @@ def round_to(x: ArrayLike, fmt: Format) -> NDArray[np.float64]:
     top = fmt.max / fmt.stretch
     u = np.clip(u, -top if fmt.signed else 0.0, top)
     _, exponent = np.frexp(u)  # |u| = f 2^exponent with f in [0.5, 1), so floor(log2|u|) = exponent - 1
-    step = np.ldexp(1.0, np.maximum(exponent - 1, fmt.emin) - fmt.mantissa)
-    return np.rint(u / step) * step * fmt.stretch
+    binade = np.maximum(exponent - 1, fmt.emin)
+    step = np.ldexp(1.0, binade - fmt.mantissa)
+    q = np.rint(u / step)
+    if fmt.mantissa == 0:  # the significand is the hidden bit alone: a tie at 1.5 goes to the even exponent field
+        even = (binade - fmt.emin + 1) % 2 == 0
+        q = np.where((np.abs(u) == 1.5 * step) & even, np.sign(u), q)
+    return q * step * fmt.stretch
 
 
 def encode(x: ArrayLike, fmt: Format) -> NDArray[np.int64]:
@@ -124,11 +129,9 @@ class WeightCodes:
         return ((flat - self.zero_point[:, each]) * self.scale[:, each]).reshape(self.codes.shape)
 
     @property
-    def memory_bits(self) -> float:
+    def memory_bits(self) -> int:
         """Bits of all elements with their block scales."""
-        return self.codes.size * self.spec.bits + (
-            self.scale.size * (32 if self.spec.scale == "f32" else 8) if isinstance(self.spec.block, int) else 0
-        )
+        return self.codes.size * self.spec.bits + self.scale.size * self.spec.block_bits
 
 
 def _in_range(c: NDArray[np.int64], low: int, high: int, fmt: Format) -> NDArray[np.int64]:

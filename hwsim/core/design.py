@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from hwsim.core.cost import Fits, Interval
+from hwsim.core.formats import Format
 from hwsim.core.pareto import hypervolume, knee, non_dominated, robustly_non_dominated
+from hwsim.core.scaled import Scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ class ParetoFront:
 
     @classmethod
     def of(cls, target: str, objectives: Sequence[str], designs: Iterable[DesignPoint]) -> ParetoFront:
-        points = list(designs)
+        # sorted first: nothing below depends on the order in which a study happened to finish its designs
+        points = sorted(designs, key=lambda d: (*(d.objective(name)[1] for name in objectives), d.id))
         if not points:
             return cls(target, tuple(objectives), (), (), None, 0.0)
         ends = np.array([[d.objective(name) for name in objectives] for d in points])
@@ -123,14 +127,13 @@ class ParetoFront:
         robust = robustly_non_dominated(ends[:, :, 0], ends[:, :, 2])
         low, high = mid.min(axis=0), mid.max(axis=0)
         span = np.where(high > low, high - low, 1.0)
-        order = sorted(np.flatnonzero(front), key=lambda i: (*mid[i], points[i].id))
         return cls(
             target,
             tuple(objectives),
-            tuple(points[i] for i in order),
+            tuple(points[i] for i in np.flatnonzero(front)),
             tuple(points[i] for i in np.flatnonzero(robust & ~front)),
             points[knee(mid)].id,
-            hypervolume((mid - low) / span, np.ones(len(objectives)) * (1 + 1e-9)),
+            hypervolume((mid - low) / span, np.ones(len(objectives))),
         )
 
     def _repr_html_(self) -> str:
@@ -147,8 +150,17 @@ class ParetoFront:
 
 def content_id(**content: Any) -> str:
     """12 hex digits of SHA-256 over the sorted JSON of what decides a result."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_stable)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _stable(value: Any) -> Any:
+    """JSON of what is no JSON value; only types whose text holds everything they are."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Format | Scaled | PurePath):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} has no stable text: hash or spell it out before content_id")
 
 
 def _family(text: str) -> str:

@@ -87,8 +87,13 @@ def load_device(kind: type[T], path: Path) -> T:
 
 def load_devices(kind: type[T], folder: Path) -> dict[str, T]:
     """All TOML files of a folder by device name, in alphabetical order."""
-    found = [load_device(kind, path) for path in sorted(folder.glob("*.toml"))]
-    return {device.name: device for device in found}
+    found: dict[str, T] = {}
+    for path in sorted(folder.glob("*.toml")):
+        device = load_device(kind, path)
+        if device.name in found:
+            raise InputError(f"a second device named {device.name!r}", where=str(path), hint="give each its own name")
+        found[device.name] = device
+    return found
 
 
 def _typed(path: Path, key: str, kind: str, value: Any) -> Any:
@@ -102,4 +107,8 @@ def _typed(path: Path, key: str, kind: str, value: Any) -> Any:
     types, words = checks[kind]
     if not isinstance(value, types) or isinstance(value, bool):
         raise InputError(f"{key} = {value!r}", where=str(path), hint=f"{words} is wanted")
-    return tuple(value) if isinstance(value, list) else float(value) if kind == "float" else value
+    if isinstance(value, list):
+        return tuple(_typed(path, f"{key}[{i}]", "str", x) for i, x in enumerate(value))
+    if isinstance(value, dict):
+        return {name: _typed(path, f"{key}.{name}", "float", x) for name, x in value.items()}
+    return float(value) if kind == "float" else value

@@ -1,7 +1,7 @@
 """Number formats: which real numbers exist. How a tensor uses them is `Scaled` (core/scaled.py).
 
 A format is a literal: a frozen dataclass without a name of its own. `bits`, `max`, `smallest`, `values()` and
-`str()` follow from its fields. All values are exact in float64.
+`str()` follow from its fields. All values are exact in float64, those of powers and real biases to its last bit.
 
 Sources: minifloats without Inf/NaN as in arXiv 2311.12359, section 3; OCP variants as in the OCP 8-bit Floating
 Point Specification 1.0 and Microscaling Formats 1.0; fnuz variants as in arXiv 2206.02915; power formats as
@@ -152,9 +152,15 @@ class Minifloat:
         return _minifloat_magnitude(self, 1)
 
     @property
+    def max_multiple(self) -> int:
+        """`max` in units of `smallest`, exact also where it exceeds 2^53."""
+        field, mantissa = divmod(self.max_magnitude_code, 1 << self.mantissa)
+        return (mantissa + (1 << self.mantissa)) << (field - 1) if field else mantissa
+
+    @property
     def significand_bits(self) -> int:
         """Bits of a magnitude written as an integer multiple of `smallest`."""
-        return int(round(self.max / self.smallest)).bit_length()
+        return self.max_multiple.bit_length()
 
     def values(self) -> NDArray[np.float64]:
         """All distinct finite values in rising order, both zeros as one."""
@@ -287,8 +293,9 @@ def minifloat(
     signed: bool = True,
 ) -> Minifloat:
     """A minifloat with the usual bias (2^(e-1)-1, fnuz 2^(e-1)) unless one is given."""
-    usual = (1 << (max(exponent, 1) - 1)) - (0 if specials == "fnuz" else 1)
-    return Minifloat(exponent, mantissa, float(usual if bias is None else bias), specials, signed)
+    if bias is None:
+        bias = 2.0 ** (min(max(exponent, 1), 8) - 1) - (0 if specials == "fnuz" else 1)  # refused beyond 7 bits
+    return Minifloat(exponent, mantissa, float(bias), specials, signed)
 
 
 def canonical(fmt: Format) -> Format:

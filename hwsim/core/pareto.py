@@ -77,9 +77,10 @@ def _volume(v: NDArray[np.float64], ref: NDArray[np.float64]) -> float:
         return 0.0
     if v.shape[1] == 1:
         return float(ref[0] - v[:, 0].min())
-    v = v[non_dominated(v)]
+    if v.shape[1] > 2:
+        v = v[non_dominated(v)]
     v = v[np.argsort(v[:, -1], kind="stable")]
-    if v.shape[1] == 2:  # a staircase: the last objective rises, the first falls
+    if v.shape[1] == 2:  # a staircase: the last objective rises, the least first one so far falls
         widths = ref[0] - np.minimum.accumulate(v[:, 0])
         heights = np.diff(np.append(v[:, 1], ref[1]))
         return float(np.dot(widths, heights))

@@ -61,8 +61,10 @@ class Scaled:
     zero_point: bool = False
 
     def __post_init__(self) -> None:
-        if self.zero_point and not isinstance(self.format, Int):
+        if self.zero_point and (not isinstance(self.format, Int) or self.scale == "e8m0"):
             raise InputError(f"a zero point on {self.format}", where="format", hint="+zp is for intN and uintN only")
+        if self.is_native and (self.block, self.scale) != ("tensor", "f32"):
+            raise InputError(f"a scale on {self.format}", where="format", hint=f"write just {self.format}")
         if isinstance(self.block, int) and self.block < 1:
             raise InputError(f"groups of {self.block}", where="format", hint="allowed: @group1 and up")
         if self.scale in ("e8m0", "e4m3") and self.mx_name is None:
@@ -90,12 +92,16 @@ class Scaled:
         return self.format.bits
 
     @property
-    def stored_bits(self) -> float:
-        """Bits of one element with its share of a block scale; tensor and channel scales count as nothing."""
+    def block_bits(self) -> int:
+        """Bits of the scale and the zero point of one block; those of a tensor or a channel count as nothing."""
         if not isinstance(self.block, int):
-            return float(self.bits)
-        scale_bits = {"f32": 32, "pow2": 8, "e8m0": 8, "e4m3": 8}[self.scale]
-        return self.bits + scale_bits / self.block
+            return 0
+        return (32 if self.scale == "f32" else 8) + (self.bits if self.zero_point else 0)
+
+    @property
+    def stored_bits(self) -> float:
+        """Bits of one element with its share of a full block's scale."""
+        return self.bits + (self.block_bits / self.block if isinstance(self.block, int) else 0.0)
 
     @property
     def label(self) -> str:
@@ -121,9 +127,16 @@ def parse(text: str, *, block: Granularity = "tensor", scale: ScaleType = "f32")
     Raises
     ------
     InputError
-        With the part that is wrong, what is allowed and the nearest name.
+        With the string, the part that is wrong, what is allowed and the nearest name.
     """
-    rest, _, scale_text = text.strip().partition(":")
+    try:
+        return _parse(text.strip(), block, scale)
+    except InputError as error:
+        raise _error(text, error.message, error.hint) from None
+
+
+def _parse(text: str, block: Granularity, scale: ScaleType) -> Scaled:
+    rest, _, scale_text = text.partition(":")
     rest, at, block_text = rest.partition("@")
     rest, tilde, option = rest.partition("~")
     name, plus, flag = rest.partition("+")
@@ -133,7 +146,7 @@ def parse(text: str, *, block: Granularity = "tensor", scale: ScaleType = "f32")
     if dot and reach not in ("narrow", "full"):
         raise _error(text, f"'.{reach}'", "allowed: .narrow, .full")
     if name in _MX or name in _NATIVE:
-        if dot or plus or tilde or at or scale_text:
+        if dot or plus or tilde or at or ":" in text:
             raise _error(text, f"an option on {name}", f"{name} takes none: write just {name}")
         if name in _NATIVE:
             return Scaled(Native(name))  # type: ignore[arg-type]
@@ -156,16 +169,16 @@ def parse_format(text: str, whole: str | None = None) -> Format:
         if dot or tilde:
             raise _error(whole, f"an option on {name}", f"write just {name}")
         return Binary() if name == "binary" else Native(name)  # type: ignore[arg-type]
-    if match := re.fullmatch(r"(u?)int(\d+)", name):
+    if match := re.fullmatch(r"(u?)int([0-9]{1,3})", name):
         if tilde:
             raise _error(whole, f"'~{option}'", "integers take .narrow, .full and +zp")
         fmt = (uint_format if match[1] else int_format)(int(match[2]))
         return replace(fmt, narrow=reach == "narrow") if dot else fmt
     if dot:
         raise _error(whole, f"'.{reach}'", ".narrow and .full are for integers")
-    if match := re.fullmatch(r"(u?)e(\d+)m(\d+)(b11fnuz|fnuz|fn|ieee|ocp)?", name):
+    if match := re.fullmatch(r"(u?)e([0-9]{1,3})m([0-9]{1,3})(b11fnuz|fnuz|fn|ieee|ocp)?", name):
         return _parse_minifloat(whole, match, option)
-    if match := re.fullmatch(r"pow(\d+)", name):
+    if match := re.fullmatch(r"pow([0-9]{1,3})", name):
         return Power(int(match[1]), _parse_option(whole, option, "exp") if tilde else 0.5)
     names = ["int8", "int4", "uint8", "e4m3", "e4m3fn", "e5m2", "e3m2", "e2m1", "pow4", "binary", *_MX, *_NATIVE]
     raise _error(whole, f"no format named {name!r}", nearest(name, names))
@@ -173,9 +186,11 @@ def parse_format(text: str, whole: str | None = None) -> Format:
 
 def _parse_minifloat(whole: str, match: re.Match[str], option: str) -> Minifloat:
     e, m, kind = int(match[2]), int(match[3]), match[4] or ""
-    bias = _parse_option(whole, option, "bias") if option else None
+    bias = _parse_option(whole, option, "bias") if "~" in whole else None
     if kind == "b11fnuz":
-        kind, bias = "fnuz", 11.0 if bias is None else bias
+        if bias is not None:
+            raise _error(whole, f"a second bias for {match[0]}", "b11 is the bias: leave out ~bias")
+        kind, bias = "fnuz", 11.0
     if kind == "ocp":  # OCP's own choice: E5M2 keeps the IEEE specials, E4M3 a single NaN, 4 and 6 bits none
         kind = {(5, 2): "ieee", (4, 3): "fn"}.get((e, m), "")
     if e == 0:
@@ -197,7 +212,7 @@ def _parse_option(whole: str, option: str, key: str) -> float:
 def _parse_block(whole: str, text: str) -> Granularity:
     if text == "tensor" or text == "channel":
         return text  # type: ignore[return-value]
-    if match := re.fullmatch(r"group(\d+)", text):
+    if match := re.fullmatch(r"group([0-9]{1,9})", text):
         return int(match[1])
     raise _error(whole, f"granularity '@{text}'", "allowed: @tensor, @channel, @groupN (e.g. @group32)")
 

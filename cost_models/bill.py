@@ -1,0 +1,78 @@
+"""What a piece of hardware is made of: LUTs by cause and by family of measurement, flip-flops, DSPs, block RAMs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """LUTs of one cause.
+
+    Attributes
+    ----------
+    label : the cause, as per-layer tables show it (`multipliers`, `tree`, `accumulators`, ...).
+    family : the family of synthesis rows whose errors apply to it (see `residuals`); `none` where nothing was measured.
+    lut : number of LUTs by formula.
+    """
+
+    label: str
+    family: str
+    lut: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Resources by formula.
+
+    Attributes
+    ----------
+    terms : LUTs by cause.
+    ff : flip-flops.
+    dsp : DSPs as synthesis tools place them; `dsp_packed` with several products in one DSP.
+    bram18 : block RAMs of 18 Kb.
+    """
+
+    terms: tuple[Term, ...] = ()
+    ff: float = 0.0
+    dsp: float = 0.0
+    dsp_packed: float = 0.0
+    bram18: float = 0.0
+
+    @property
+    def lut(self) -> float:
+        return sum(term.lut for term in self.terms)
+
+    def __add__(self, other: Bill) -> Bill:
+        return Bill(
+            self.terms + other.terms,
+            self.ff + other.ff,
+            self.dsp + other.dsp,
+            self.dsp_packed + other.dsp_packed,
+            self.bram18 + other.bram18,
+        )
+
+    def times(self, copies: int) -> Bill:
+        """`copies` of the same hardware."""
+        terms = tuple(Term(t.label, t.family, t.lut * copies) for t in self.terms)
+        return Bill(terms, self.ff * copies, self.dsp * copies, self.dsp_packed * copies, self.bram18 * copies)
+
+    def by_label(self) -> dict[str, float]:
+        """LUTs by cause; the values sum to `lut`."""
+        found: dict[str, float] = {}
+        for term in self.terms:
+            found[term.label] = found.get(term.label, 0.0) + term.lut
+        return found
+
+
+def total(bills: Iterable[Bill]) -> Bill:
+    """The sum of several bills."""
+    parts = tuple(bills)
+    return Bill(
+        tuple(term for bill in parts for term in bill.terms),
+        sum(bill.ff for bill in parts),
+        sum(bill.dsp for bill in parts),
+        sum(bill.dsp_packed for bill in parts),
+        sum(bill.bram18 for bill in parts),
+    )

@@ -1,0 +1,63 @@
+"""Arithmetic between tensors, one lane: adders, comparators, constant scaling, table look-ups.
+
+An adder is one LUT an output bit; a comparator with its selection is half a LUT a bit on the carry chain and one a bit
+for the multiplexer (UG474, UG574). Function tables have the size and width that hls4ml gives them (1,024 x 18 bits);
+fewer address bits make a smaller table.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil
+
+from hwsim.cost_models.bill import Bill, Term
+from hwsim.cost_models.memory import storage
+from hwsim.cost_models.operators.floating import FP32, float_adder_lut
+from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, multiplier_lut, takes_dsp
+
+TABLE_ADDRESS_BITS = 10
+TABLE_BITS = 18
+COEFFICIENT_BITS = 16
+
+
+def adder(bits: int, floating: bool = False) -> Bill:
+    """A sum of two numbers, the wider one `bits` wide."""
+    if floating:
+        return Bill((Term("adders", "mf_fmac", float(float_adder_lut(*FP32))),))
+    return Bill((Term("adders", "adder", float(bits + 1)),))
+
+
+def larger_of_two(bits: int) -> Bill:
+    """The larger of two codes of `bits` bits."""
+    return Bill((Term("comparators", "none", float(bits + ceil(bits / 2))),))
+
+
+@lru_cache(maxsize=65536)
+def multiplier(w: int, a: int, dsp: DspPolicy, dsp_type: str) -> Bill:
+    """A product of two numbers that vary."""
+    if takes_dsp(w, a, dsp):
+        tiles = float(dsp_tiles(w, a, True, dsp_type))
+        return Bill(dsp=tiles, dsp_packed=tiles)
+    return Bill((Term("multipliers", "int_mul_ss", float(multiplier_lut(w, a))),))
+
+
+@lru_cache(maxsize=65536)
+def table(in_bits: int, out_bits: int = TABLE_BITS) -> Bill:
+    """A function of one number by table, at most 1,024 entries."""
+    depth = 2 ** min(in_bits, TABLE_ADDRESS_BITS)
+    return storage(out_bits, depth, "tables") + Bill(ff=out_bits)
+
+
+@lru_cache(maxsize=65536)
+def softmax(in_bits: int, dsp: DspPolicy, dsp_type: str) -> Bill:
+    """One lane of a softmax: running maximum, difference, exponential table, sum, reciprocal table, product."""
+    total_bits = TABLE_BITS + TABLE_ADDRESS_BITS
+    return (
+        larger_of_two(in_bits)
+        + adder(in_bits)
+        + table(in_bits)
+        + adder(total_bits)
+        + table(TABLE_ADDRESS_BITS)
+        + multiplier(TABLE_BITS, TABLE_BITS, dsp, dsp_type)
+        + Bill(ff=in_bits + total_bits)
+    )

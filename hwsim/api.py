@@ -1,0 +1,222 @@
+"""The Python interface: quantize, cost, predict, explore, export. The command line is a thin layer over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hwsim.capture.graph import Network
+from hwsim.core.assignment import Policy, assign
+from hwsim.core.cost import Cost, LatencyPrediction
+from hwsim.core.errors import UnsupportedError
+from hwsim.core.scaled import ScaleType
+from hwsim.inputs import DataOptions, calibration_and_evaluation, network_of
+from hwsim.quant.calibration import Calibration, calibrate
+from hwsim.quant.metrics import Metric, predictions, top1
+from hwsim.quant.model import QuantizedModel, quantize_network
+from hwsim.quant.recipe import parse_recipe
+from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
+
+Model = nn.Module | Network | str
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A quantized network and how well it does.
+
+    Attributes
+    ----------
+    model : runnable; codes, scales, save.
+    metric, float_metric : on the evaluation data, or None without any.
+    layers : per-layer rows (name, kind, weight, act, weight_sqnr_db, sqnr_db).
+    seconds : of calibration, quantization and evaluation.
+    """
+
+    model: QuantizedModel
+    metric: Metric | None
+    float_metric: Metric | None
+    layers: tuple[Mapping[str, Any], ...]
+    seconds: float
+    calibration: Calibration
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of `hwsim quantize --json`."""
+        metric, reference = self.metric, self.float_metric
+        return {
+            "float_metric": reference.value if reference else None,
+            "metric": metric.value if metric else None,
+            "metric_lo": metric.lo if metric else None,
+            "metric_hi": metric.hi if metric else None,
+            "metric_name": metric.name if metric else None,
+            "samples": metric.n if metric else 0,
+            "layers": list(self.layers),
+            "recipe": self.model.recipe.name,
+            "steps": self.model.recipe.describe(),
+            "edge": self.model.policy.edge,
+            "scale": self.model.policy.scale,
+            "memory_bits": self.model.memory_bits,
+            "seconds": self.seconds,
+        }
+
+    def _repr_html_(self) -> str:
+        head = f"{self.metric.name} {self.metric.value:.4f}" if self.metric else "not evaluated"
+        rows = "".join(
+            f"<tr><td>{escape(r['name'])}</td><td>{escape(r['weight'] or '-')}</td><td>{escape(r['act'])}</td></tr>"
+            for r in self.layers
+        )
+        return f"<table><caption>{escape(head)}</caption>{rows}</table>"
+
+
+def quantize(
+    model: Model,
+    calib: Any,
+    evaluate: Any = None,
+    *,
+    weights: str = "int8",
+    acts: str = "int8",
+    recipe: str = "rtn",
+    edge: str = "same",
+    overrides: Sequence[tuple[str, str]] = (),
+    scale: ScaleType = "f32",
+    acts_signed: bool = False,
+    unsigned_minifloat: bool = False,
+    seed: int = 0,
+    input_shape: tuple[int, ...] | None = None,
+    options: DataOptions | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Quantized:
+    """Quantize a network after training and measure it.
+
+    Parameters
+    ----------
+    model : an nn.Module or a MODEL string.
+    calib, evaluate : DATA strings, tensors, or pairs (x, y).
+    weights, acts : format strings, e.g. `int4`, `e2m1`, `int4@group32`, `nvfp4`.
+    recipe : a recipe's name, steps joined by `+`, or a TOML file.
+    edge : `same`, or `FMT[,FMT]` for the first and last compute layer.
+    overrides : (glob over layer names, `FMT[,FMT]`); the last match wins.
+    scale : `f32`, or `pow2` for designs that go to an FPGA.
+
+    Raises
+    ------
+    InputError, UnsupportedError
+        For bad arguments or data, and for operators hwsim has no model of.
+    """
+    start = time.perf_counter()
+    plan = parse_recipe(recipe)
+    policy = Policy(weights, acts, edge, tuple(overrides), scale, acts_signed, unsigned_minifloat)
+    policy.weight_spec(weights), policy.act_spec(acts)
+    data, held_out = calibration_and_evaluation(calib, evaluate, options or DataOptions(), seed)
+    network = network_of(model, input_shape=input_shape, data=data)
+    calibration = calibrate(fold_batchnorm(network), data.x, seed=seed, progress=progress)
+    quantized = quantize_network(calibration, policy, plan)
+    metric = reference = None
+    if held_out is not None:
+        reference, metric = measure(calibration.network, quantized, held_out.x, held_out.y)
+    noise = quantized.layer_sqnr_db(calibration)
+    rows = tuple(_layer_row(layer, noise) for layer in quantized.layers)
+    return Quantized(quantized, metric, reference, rows, time.perf_counter() - start, calibration)
+
+
+def measure(network: Network, quantized: QuantizedModel, x: Any, y: Any) -> tuple[Metric, Metric]:
+    """(float metric, quantized metric): accuracy with labels, agreement with the float decisions without."""
+    reference = predictions(network, x, fixed_batch=network.fixed_batch)
+    decisions = quantized.decisions(x)
+    if y is not None:
+        return top1(reference, y), top1(decisions, y)
+    return top1(reference, reference, "agreement"), top1(decisions, reference, "agreement")
+
+
+def cost(
+    model: Model,
+    part: str,
+    *,
+    weights: str = "int8",
+    acts: str = "int8",
+    edge: str = "same",
+    overrides: Sequence[tuple[str, str]] = (),
+    scale: ScaleType = "pow2",
+    arch: str = "dataflow",
+    reuse: int | str | Mapping[str, int] = "auto",
+    input_shape: tuple[int, ...] | None = None,
+) -> Cost:
+    """FPGA resources and timing of a network before synthesis; needs no data."""
+    from hwsim.cost_models import estimate
+
+    network = fold_batchnorm(network_of(model, input_shape=input_shape))
+    policy = Policy(weights, acts, edge, tuple(overrides), scale)
+    return estimate(network.workload, assign(network.workload, policy), part, arch=arch, reuse=reuse)
+
+
+def predict(
+    model: Model,
+    device: str,
+    *,
+    batch: Sequence[int] = (1,),
+    precision: str | None = None,
+    runtime: str = "eager",
+    weights: str = "none",
+    acts: str = "none",
+    deadline_us: float | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> LatencyPrediction:
+    """GPU latency of a network by batch size, with intervals; needs no GPU."""
+    from hwsim.latency import predict as predict_latency
+
+    network = network_of(model, input_shape=input_shape)
+    assignment = None
+    if (weights, acts) != ("none", "none"):
+        assignment = assign(network.workload, Policy(weights, acts))
+    return predict_latency(
+        network.workload,
+        device,
+        batches=tuple(batch),
+        precision=precision,
+        runtime=runtime,
+        assignment=assignment,
+        deadline_us=deadline_us,
+    )
+
+
+def explore(
+    config: str | Path | Mapping[str, Any], run_dir: str | Path, *, resume: bool = False, workers: int = 1
+) -> Any:
+    """Run a study into a run directory and write its report; returns the record of the run."""
+    from hwsim.study import run_study
+
+    return run_study(config, Path(run_dir), resume=resume, workers=workers)
+
+
+def export(
+    quantized: Quantized | QuantizedModel,
+    folder: str | Path,
+    *,
+    part: str = "kv260",
+    reuse: int | str | Mapping[str, int] = 1,
+    backend: str = "Vitis",
+    verify: Any = None,
+) -> Any:
+    """Write an hls4ml project of an integer `pow2` design; with data, prove by C simulation that it is bit-exact."""
+    from hwsim.exporting import export_project
+
+    model = quantized.model if isinstance(quantized, Quantized) else quantized
+    if backend.lower() != "vitis":
+        raise UnsupportedError(f"backend {backend!r}", where="--backend", hint="supported: vitis")
+    return export_project(model, Path(folder), part=part, reuse=reuse, verify=verify)
+
+
+def _layer_row(layer: Any, noise: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "weight": str(layer.weight) if layer.weight else None,
+        "act": ",".join(str(a) for a in layer.acts),
+        "weight_sqnr_db": layer.weight_sqnr_db,
+        "sqnr_db": noise.get(layer.name),
+    }

@@ -1,0 +1,201 @@
+"""DATA spec strings: `zoo:NAME`, an `.npz`, an image folder, `file.py:factory`, `package.module:factory`; `#SPLIT`."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwsim.capture.factory import call_factory, is_factory
+from hwsim.capture.image_folder import read_folder
+from hwsim.capture.rows import as_labels, as_rows, normalised, resized
+from hwsim.capture.splits import SPLITS, choose_split
+from hwsim.core.errors import InputError, nearest
+
+FORMS = "zoo:NAME, an .npz file, a folder of images, path/to/file.py:factory, package.module:factory; #SPLIT at the end"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Rows to calibrate or to evaluate on.
+
+    Attributes
+    ----------
+    x : float32, rows first, images as (N, C, H, W); whole numbers of rank 2 (tokens) are int64.
+    y : int64 labels, rows first, or None.
+    name, split : from the spec; the split is empty where the data have none.
+    sha256 : of shapes, types and values.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    name: str
+    split: str
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def load_data(
+    spec: str,
+    *,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    resize: int | tuple[int, int] | None = None,
+    default_split: str | None = None,
+) -> Dataset:
+    """The data that a spec string names.
+
+    Parameters
+    ----------
+    mean, std : of each channel (or one for all), taken off and divided by after scaling to [0, 1].
+    resize : side, or (height, width), in pixels.
+    default_split : taken where the spec names none and the data have splits.
+
+    Raises
+    ------
+    InputError
+        Nothing there, no such split, a shape or type that is no data set, no rows, NaN, x and y of different length.
+    MissingToolError
+        Pillow is not installed (image folders).
+    """
+    body, hash_sign, split = spec.strip().partition("#")
+    if hash_sign and split not in SPLITS:
+        raise InputError(f"no split named {split!r}", where=spec, hint=nearest(split, SPLITS))
+    x, y, split = _read(body, split, default_split or "", spec, resize)
+    if len(x) == 0:
+        raise InputError("a data set without rows", where=spec, hint="at least one row is needed")
+    rows = as_rows(x, spec)
+    if rows.is_floating_point():
+        rows = normalised(resized(rows, resize, spec), mean, std, spec)
+        bad = int((~torch.isfinite(rows)).flatten(1).any(dim=1).sum())
+        if bad:
+            raise InputError(f"{bad} of {len(rows)} rows hold NaN or infinity", where=spec, hint="clean the data")
+    labels = None if y is None else as_labels(y, spec)
+    if labels is not None and len(labels) != len(rows):
+        raise InputError(f"{len(rows)} rows but {len(labels)} labels", where=spec, hint="x and y have one entry a row")
+    return Dataset(rows, labels, body, split, _digest(rows, labels))
+
+
+def calibration_rows(dataset: Dataset, n: int = 1024, seed: int = 0) -> Dataset:
+    """The first `n` rows of a seeded permutation, or all rows, permuted, where there are fewer."""
+    if n < 1:
+        raise InputError(f"{n} calibration rows", where=dataset.name, hint="allowed: 1 and up")
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(dataset.x))[:n])
+    x, y = dataset.x[order], None if dataset.y is None else dataset.y[order]
+    return replace(dataset, x=x, y=y, sha256=_digest(x, y))
+
+
+def check_disjoint(calib: Dataset, evaluation: Dataset, allow: bool = False) -> int:
+    """The number of evaluation rows that are also calibration rows, bit for bit.
+
+    Raises
+    ------
+    InputError
+        There are some, unless allowed.
+    """
+    if calib.x.shape[1:] != evaluation.x.shape[1:] or calib.x.dtype != evaluation.x.dtype:
+        return 0
+    seen = _row_digests(calib.x)
+    shared = [row for row in _row_digests(evaluation.x, unique=False) if row in set(seen)]
+    if shared and not allow:
+        raise InputError(
+            f"{len(shared)} of {len(evaluation.x)} evaluation rows are also calibration rows",
+            where=f"{_label(calib)} and {_label(evaluation)}",
+            hint="take disjoint splits, or allow the overlap",
+        )
+    return len(shared)
+
+
+def _label(dataset: Dataset) -> str:
+    return f"{dataset.name}#{dataset.split}" if dataset.split else dataset.name
+
+
+def _row_digests(x: Tensor, unique: bool = True) -> list[bytes]:
+    array = np.ascontiguousarray(x.numpy())
+    rows = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in array]
+    return list(dict.fromkeys(rows)) if unique else rows
+
+
+def _digest(x: Tensor, y: Tensor | None) -> str:
+    digest = hashlib.sha256()
+    for tensor in (x,) if y is None else (x, y):
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()
+
+
+def _read(body: str, split: str, default: str, spec: str, resize: Any) -> tuple[Any, Any, str]:
+    """(x, y, split) as they are stored."""
+    if body.startswith("zoo:"):
+        return _from_zoo(body.removeprefix("zoo:"), split or default, spec)
+    if is_factory(body):
+        return _from_factory(body, split, default, spec)
+    path = Path(body).expanduser()
+    if path.is_dir():
+        return read_folder(path, split, default, spec, resize)
+    if path.suffix.lower() == ".npz":
+        if not path.is_file():
+            raise InputError("no such file", where=body, hint=f"DATA is one of: {FORMS}")
+        return _from_npz(path, split, default, spec)
+    raise InputError("no such data", where=spec, hint=f"DATA is one of: {FORMS}")
+
+
+def _from_zoo(name: str, split: str, spec: str) -> tuple[Any, Any, str]:
+    from hwsim.zoo import data
+
+    splits = data.dataset(name).splits
+    if not split:
+        raise InputError("no split named", where=spec, hint=f"name one: {', '.join(f'zoo:{name}#{s}' for s in splits)}")
+    return *data.load(name, split), split
+
+
+def _from_npz(path: Path, split: str, default: str, spec: str) -> tuple[Any, Any, str]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except Exception as error:
+        if "allow_pickle" in str(error):
+            raise InputError("it holds pickled Python objects", where=spec, hint="store arrays of numbers") from error
+        raise InputError("not an .npz archive, or a damaged one", where=spec, hint="use numpy.savez") from error
+    splits = [s for s in SPLITS if f"x_{s}" in arrays]
+    split = choose_split(split, default, splits, "x" in arrays, spec)
+    tail = f"_{split}" if split else ""
+    if f"x{tail}" not in arrays:
+        hint = f"it holds {', '.join(sorted(arrays)) or 'nothing'}; wanted: x[, y] or x_SPLIT[, y_SPLIT]"
+        raise InputError("no array named x", where=spec, hint=hint)
+    return arrays[f"x{tail}"], arrays.get(f"y{tail}"), split
+
+
+def _from_factory(body: str, split: str, default: str, spec: str) -> tuple[Any, Any, str]:
+    chosen = split
+
+    def make(found: Any) -> Any:
+        nonlocal chosen
+        if not callable(found):
+            return found
+        if _takes_split(found):
+            chosen = split or default
+            return found(split=chosen) if chosen else found()
+        if split:
+            raise InputError("a factory without splits", where=spec, hint="def factory(split): ... takes #SPLIT")
+        return found()
+
+    made = call_factory(body, make)
+    x, y = made if isinstance(made, tuple | list) and len(made) == 2 else (made, None)
+    return x, y, chosen
+
+
+def _takes_split(factory: Callable[..., Any]) -> bool:
+    try:
+        return "split" in inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return False

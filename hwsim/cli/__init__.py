@@ -1,0 +1,1 @@
+"""The command line: a thin layer over `hwsim.api`. Importing it loads none of the heavy libraries."""

@@ -1,0 +1,92 @@
+"""`hwsim cost`: FPGA resources and timing of a network, or of one operator, before synthesis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from hwsim.cli import options
+from hwsim.cli.output import emit, table
+from hwsim.core.cost import Cost
+from hwsim.core.errors import InputError
+
+UNITS = ("mac", "mul", "dot", "requantize", "encode")
+
+
+def run(
+    part: Annotated[str, typer.Option("--part", metavar="PART", help="an FPGA part (hwsim parts) or a TOML file")],
+    weights: options.Weights,
+    acts: options.Acts,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="as for quantize; left out with --unit")] = None,
+    unit: Annotated[str | None, typer.Option("--unit", metavar="|".join(UNITS), help="cost of one operator")] = None,
+    k: Annotated[int, typer.Option("--k", metavar="N", help="length of the dot product, with --unit")] = 64,
+    arch: Annotated[str, typer.Option("--arch", metavar="dataflow|overlay")] = "dataflow",
+    reuse: Annotated[str, typer.Option("--reuse", metavar="N|auto", help="multiplications per multiplier")] = "auto",
+    edge: options.Edge = "same",
+    override: options.Override = None,
+    input_shape: options.InputShape = None,
+    as_json: options.Json = False,
+) -> None:
+    """Estimate LUT, FF, DSP, BRAM and timing on an FPGA part, with intervals."""
+    if (unit is None) == (model is None):
+        raise InputError(
+            "one of MODEL and --unit is wanted", where="cost", hint="hwsim cost MODEL .. or hwsim cost --unit mac .."
+        )
+    factor = options.reuse_of(reuse)
+    if unit is not None:
+        _run_unit(unit, weights, acts, k, part, as_json)
+        return
+    from hwsim.api import cost
+
+    result = cost(
+        str(model),
+        part,
+        weights=weights,
+        acts=acts,
+        edge=edge,
+        overrides=options.overrides_of(override),
+        arch=arch,
+        reuse=factor,
+        input_shape=options.shape_of(input_shape),
+    )
+    emit(result.as_dict(), as_json, lambda: _lines(result))
+
+
+def _run_unit(unit: str, weights: str, acts: str, k: int, part: str, as_json: bool) -> None:
+    from hwsim.core.scaled import parse
+    from hwsim.cost_models import unit_cost
+
+    if unit not in UNITS:
+        raise InputError(f"{unit!r}", where="--unit", hint=f"allowed: {', '.join(UNITS)}")
+    if k < 1:
+        raise InputError(f"{k}", where="--k", hint="allowed: 1 and up")
+    spec_w, spec_a = parse(weights, block="channel", scale="pow2"), parse(acts, scale="pow2")
+    result = unit_cost(unit, spec_w, spec_a, k, part)
+    document = result.as_dict()
+    emit(document, as_json, lambda: (f"{key}: {value}" for key, value in result.as_words().items()))
+
+
+def _lines(cost: Cost) -> Iterator[str]:
+    yield f"{cost.part} at {cost.clock_mhz:g} MHz (assumed); fits: {cost.fits}"
+    for name, interval in cost.intervals.items():
+        yield f"  {name:<11} {interval}  [{interval.stage}]"
+    yield ""
+    columns = ("layer", "kind", "weights", "activations", "acc bits", "reuse", "LUT", "FF", "DSP", "BRAM18", "cycles")
+    rows = [
+        (
+            x.name,
+            x.kind,
+            x.weight_format,
+            x.act_format,
+            x.accumulator_bits,
+            x.reuse,
+            *(float(round(v)) for v in (x.lut, x.ff, x.dsp, x.bram18)),
+            x.cycles,
+        )
+        for x in cost.layers
+    ]
+    yield from table(columns, rows, right=range(4, 11))
+    for note in cost.notes:
+        yield f"note: {note}"

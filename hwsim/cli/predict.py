@@ -1,0 +1,70 @@
+"""`hwsim predict`: GPU latency before deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from hwsim.cli import options
+from hwsim.cli.output import emit, table
+from hwsim.core.cost import LatencyPrediction
+from hwsim.core.errors import InputError
+
+
+def run(
+    model: options.Model,
+    device: Annotated[str, typer.Option("--device", metavar="DEV", help="a GPU (hwsim devices) or a TOML file")],
+    batch: Annotated[str, typer.Option("--batch", metavar="N[,N..]", help="batch sizes")] = "1",
+    precision: Annotated[str | None, typer.Option("--precision", metavar="P", help="fp32, fp16, int8, ...")] = None,
+    runtime: Annotated[str, typer.Option("--runtime", metavar="eager|compiled|tensorrt")] = "eager",
+    weights: Annotated[
+        str, typer.Option("--weights", metavar="FMT", help="weight format of a quantized network")
+    ] = "none",
+    acts: Annotated[
+        str, typer.Option("--acts", metavar="FMT", help="activation format of a quantized network")
+    ] = "none",
+    deadline_us: Annotated[
+        float | None, typer.Option("--deadline-us", metavar="T", help="report the miss probability")
+    ] = None,
+    input_shape: options.InputShape = None,
+    as_json: options.Json = False,
+) -> None:
+    """Predict the latency of a network on a GPU, with an interval, without the GPU."""
+    if deadline_us is not None and deadline_us <= 0:
+        raise InputError(f"{deadline_us}", where="--deadline-us", hint="a positive number of microseconds")
+    sizes = options.batches_of(batch)
+    from hwsim.api import predict
+
+    result = predict(
+        model,
+        device,
+        batch=sizes,
+        precision=precision,
+        runtime=runtime,
+        weights=weights,
+        acts=acts,
+        deadline_us=deadline_us,
+        input_shape=options.shape_of(input_shape),
+    )
+    emit(result.as_dict(), as_json, lambda: _lines(result))
+
+
+def _lines(prediction: LatencyPrediction) -> Iterator[str]:
+    yield f"{prediction.device}, {prediction.runtime}, {prediction.precision}"
+    rows = []
+    for b in prediction.batches:
+        t = b.latency_us
+        miss = "-" if b.p_miss is None else f"{b.p_miss:.3f}"
+        rows.append(
+            (b.batch, t.mid, f"{t.lo:,.0f} to {t.hi:,.0f}", t.coverage, miss, "yes" if b.out_of_domain else "no")
+        )
+    headers = ("batch", "latency us", "interval us", "coverage", "P(miss)", "out of domain")
+    yield from table(headers, rows, right=(0, 1, 2, 3, 4))
+    slowest = sorted(prediction.batches[0].layers, key=lambda k: -k.latency_us)[:10]
+    yield f"\nslowest kernels at batch {prediction.batches[0].batch}"
+    kernels = [(k.name, k.kind, k.latency_us, k.bound, k.precision) for k in slowest]
+    yield from table(("kernel", "kind", "us", "bound by", "precision"), kernels, right=(2,))
+    for note in prediction.notes:
+        yield f"note: {note}"

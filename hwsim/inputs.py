@@ -1,0 +1,110 @@
+"""From what a user gives (modules or MODEL strings, tensors or DATA strings) to networks and data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwsim.capture.data_spec import Dataset, calibration_rows, check_disjoint, load_data
+from hwsim.capture.graph import Network, capture
+from hwsim.capture.model_spec import load_model
+from hwsim.core.errors import InputError
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DataOptions:
+    """How DATA strings are read.
+
+    Attributes
+    ----------
+    mean, std : per-channel normalisation, or None.
+    resize : side in pixels, or None.
+    rows : calibration rows taken, seeded.
+    allow_overlap : accept rows that are both in the calibration and the evaluation set.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    resize: int | None = None
+    rows: int = 1024
+    allow_overlap: bool = False
+
+
+def network_of(
+    model: nn.Module | Network | str,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    data: Dataset | None = None,
+) -> Network:
+    """Capture a model; the input shape comes from the argument, the data or the model itself, in this order.
+
+    Parameters
+    ----------
+    input_shape : with the batch axis, e.g. (1, 3, 32, 32).
+
+    Raises
+    ------
+    InputError
+        When no source gives an input shape.
+    """
+    if isinstance(model, Network):
+        return model
+    name, default_shape = type(model).__name__, None
+    if isinstance(model, str):
+        source = load_model(model, input_shape)
+        name, default_shape, model = source.name, source.input_shape, source.model
+    elif not isinstance(model, nn.Module):
+        raise InputError(f"a {type(model).__name__} as model", where="model", hint="an nn.Module or a MODEL string")
+    if data is not None and input_shape is None:
+        return capture(model, data.x[:1], name=name)
+    shape = input_shape or default_shape
+    if shape is None:
+        from torch.export import ExportedProgram
+
+        if isinstance(model, ExportedProgram):
+            return capture(model, name=name)
+        raise InputError("no input shape", where=name, hint="give --input-shape, e.g. 1,3,32,32, or data")
+    if any(size < 1 for size in shape):
+        raise InputError(f"input shape {shape}", where="--input-shape", hint="positive sizes, the batch axis first")
+    return capture(model, torch.zeros(shape), name=name)
+
+
+def dataset_of(data: Any, options: DataOptions, name: str) -> Dataset:
+    """A data set from a DATA string, a tensor, or a pair of tensors (x, y)."""
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str):
+        return load_data(data, mean=options.mean, std=options.std, resize=options.resize)
+    x, y = data if isinstance(data, tuple | list) else (data, None)
+    if not isinstance(x, Tensor) or not (y is None or isinstance(y, Tensor)):
+        raise InputError(
+            f"a {type(x).__name__} as data", where=name, hint="a DATA string, a tensor or a pair of tensors"
+        )
+    return Dataset(x=x, y=y, name=name, split="", sha256="")
+
+
+def calibration_and_evaluation(
+    calib: Any, evaluation: Any, options: DataOptions, seed: int
+) -> tuple[Dataset, Dataset | None]:
+    """Both sets with their default splits, checked to share no row.
+
+    A DATA string without a split means `#train` for calibration and `#test` for evaluation, where it has splits.
+    """
+    calibration = dataset_of(_with_split(calib, "train"), options, "calibration data")
+    held_out = None if evaluation is None else dataset_of(_with_split(evaluation, "test"), options, "evaluation data")
+    calibration = calibration_rows(calibration, options.rows, seed)
+    if held_out is not None:
+        check_disjoint(calibration, held_out, options.allow_overlap)
+    return calibration, held_out
+
+
+def _with_split(data: Any, split: str) -> Any:
+    if isinstance(data, str) and "#" not in data and data.startswith("zoo:"):
+        return f"{data}#{split}"
+    return data

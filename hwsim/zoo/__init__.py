@@ -1,0 +1,1 @@
+"""Small seeded networks and built-in data: what `zoo:NAME` names. Nothing is downloaded."""
