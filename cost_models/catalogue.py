@@ -32,7 +32,9 @@ def part(name: str | Path) -> Part:
     found = parts().get(text.lower())
     if found is None:
         raise InputError(
-            f"no part named {text!r}", where="part", hint=f"{nearest(text.lower(), parts())}; or the path of a .toml file"
+            f"no part named {text!r}",
+            where="part",
+            hint=f"{nearest(text.lower(), parts())}; or the path of a .toml file",
         )
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -22,6 +22,9 @@ from hwsim.quant.metrics import Metric, predictions, top1
 from hwsim.quant.model import QuantizedModel, quantize_network
 from hwsim.quant.recipe import parse_recipe
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
+
+if TYPE_CHECKING:
+    from hwsim.exporting import Exported
 
 Model = nn.Module | Network | str
 
@@ -148,10 +151,12 @@ def cost(
 ) -> Cost:
     """FPGA resources and timing of a network before synthesis; needs no data."""
     from hwsim.cost_models import estimate
+    from hwsim.cost_models import part as part_named
 
+    target = part_named(part)
     network = fold_batchnorm(network_of(model, input_shape=input_shape))
     policy = Policy(weights, acts, edge, tuple(overrides), scale)
-    return estimate(network.workload, assign(network.workload, policy), part, arch=arch, reuse=reuse)
+    return estimate(network.workload, assign(network.workload, policy), target, arch=arch, reuse=reuse)
 
 
 def predict(
@@ -198,17 +203,18 @@ def export(
     folder: str | Path,
     *,
     part: str = "kv260",
-    reuse: int | str | Mapping[str, int] = 1,
-    backend: str = "Vitis",
+    reuse: int | str | Mapping[str, int] = "auto",
+    backend: str = "vitis",
     verify: Any = None,
-) -> Any:
+    labels: Any = None,
+) -> Exported:
     """Write an hls4ml project of an integer `pow2` design; with data, prove by C simulation that it is bit-exact."""
     from hwsim.exporting import export_project
 
     model = quantized.model if isinstance(quantized, Quantized) else quantized
     if backend.lower() != "vitis":
         raise UnsupportedError(f"backend {backend!r}", where="--backend", hint="supported: vitis")
-    return export_project(model, Path(folder), part=part, reuse=reuse, verify=verify)
+    return export_project(model, Path(folder), part=part, reuse=reuse, verify=verify, labels=labels)
 
 
 def _layer_row(layer: Any, noise: Mapping[str, float]) -> dict[str, Any]:

@@ -75,36 +75,30 @@ def network_of(
     return capture(model, torch.zeros(shape), name=name)
 
 
-def dataset_of(data: Any, options: DataOptions, name: str) -> Dataset:
-    """A data set from a DATA string, a tensor, or a pair of tensors (x, y)."""
+def dataset_of(data: Any, options: DataOptions, name: str, split: str) -> Dataset:
+    """A data set from a DATA string, a tensor, or a pair of tensors (x, y).
+
+    `split` is taken where a DATA string names none and the data have splits.
+    """
     if isinstance(data, Dataset):
         return data
     if isinstance(data, str):
-        return load_data(data, mean=options.mean, std=options.std, resize=options.resize)
+        return load_data(data, mean=options.mean, std=options.std, resize=options.resize, default_split=split)
     x, y = data if isinstance(data, tuple | list) else (data, None)
     if not isinstance(x, Tensor) or not (y is None or isinstance(y, Tensor)):
-        raise InputError(
-            f"a {type(x).__name__} as data", where=name, hint="a DATA string, a tensor or a pair of tensors"
-        )
+        hint = "a DATA string, a tensor or a pair of tensors"
+        raise InputError(f"a {type(x).__name__} as data", where=name, hint=hint)
     return Dataset(x=x, y=y, name=name, split="", sha256="")
 
 
 def calibration_and_evaluation(
     calib: Any, evaluation: Any, options: DataOptions, seed: int
 ) -> tuple[Dataset, Dataset | None]:
-    """Both sets with their default splits, checked to share no row.
-
-    A DATA string without a split means `#train` for calibration and `#test` for evaluation, where it has splits.
-    """
-    calibration = dataset_of(_with_split(calib, "train"), options, "calibration data")
-    held_out = None if evaluation is None else dataset_of(_with_split(evaluation, "test"), options, "evaluation data")
+    """Both sets, `#train` and `#test` where nothing else is said, checked to share no row."""
+    calibration = dataset_of(calib, options, "calibration data", "train")
     calibration = calibration_rows(calibration, options.rows, seed)
-    if held_out is not None:
-        check_disjoint(calibration, held_out, options.allow_overlap)
+    if evaluation is None:
+        return calibration, None
+    held_out = dataset_of(evaluation, options, "evaluation data", "test")
+    check_disjoint(calibration, held_out, options.allow_overlap)
     return calibration, held_out
-
-
-def _with_split(data: Any, split: str) -> Any:
-    if isinstance(data, str) and "#" not in data and data.startswith("zoo:"):
-        return f"{data}#{split}"
-    return data

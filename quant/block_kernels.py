@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hwsim.core.errors import InputError
-from hwsim.core.formats import Int, Minifloat, minifloat
+from hwsim.core.formats import Format, Int, minifloat
 from hwsim.core.scaled import Scaled
 from hwsim.quant.grids import binades, grid_of, new_scratch, round_, working_dtype
 from hwsim.quant.groups import factor_view, group_count, group_views
@@ -105,7 +105,7 @@ def _tensor_scale(rows: Tensor, spec: Scaled, given: Tensor | None) -> float:
 def _each_piece(rows: Tensor, out: Tensor | None, spec: Scaled, tensor_scale: float, scales: Tensor | None) -> None:
     """The scales of a piece, then its values while it is in the cache."""
     assert isinstance(spec.block, int)
-    grid, _ = grid_of(spec.format, rows.dtype)  # type: ignore[arg-type]
+    grid, _ = grid_of(spec.format, rows.dtype)
     targets = group_views(rows if out is None else out, spec.block)
     for (blocks, columns), (target, _) in zip(group_views(rows, spec.block), targets, strict=True):
         kept = None if scales is None else factor_view(scales, columns, blocks)
@@ -124,13 +124,13 @@ def _scale_of_blocks(blocks: Tensor, spec: Scaled, tensor_scale: float) -> Tenso
     """Scales of blocks along the last axis, that axis kept with one entry."""
     largest = blocks.abs().amax(-1, keepdim=True)
     if spec.scale == "e8m0":
-        return _floor_rule(largest, spec.format)  # type: ignore[arg-type]
+        return _floor_rule(largest, spec.format)
     u = largest.div_(spec.format.max).div_(tensor_scale)
     grid, _ = grid_of(_SCALE_FORMAT, u.dtype)
     return round_(u, grid, new_scratch(u, u.shape)).mul_(tensor_scale)
 
 
-def _floor_rule(largest: Tensor, fmt: Int | Minifloat) -> Tensor:
+def _floor_rule(largest: Tensor, fmt: Format) -> Tensor:
     emax = math.frexp(fmt.max)[1] - 1
     shared = 0 if isinstance(fmt, Int) else emax  # OCP's int8 elements have the binary point after the first digit
     power = binades(largest).view(largest.dtype)

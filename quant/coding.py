@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hwsim.core.codes import WeightCodes, encode
 from hwsim.core.errors import InputError
-from hwsim.core.formats import Native
+from hwsim.core.formats import Minifloat, Native
 from hwsim.core.scaled import Scaled
 from hwsim.quant.grids import grid_of, new_scratch, round_, stretched, working_dtype
 from hwsim.quant.groups import expand_groups
@@ -31,11 +32,12 @@ def to_codes(x: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None =
     dtype = working_dtype(x.dtype, fmt)
     grid, stretch = grid_of(fmt, dtype)
     work = x.detach().to(dtype)
-    levels = work / expand_groups(safe_divisor(stretched(scale.detach(), stretch, dtype)), spec, work)
+    u = work / expand_groups(safe_divisor(stretched(scale.detach(), stretch, dtype)), spec, work)
     if zero_point is not None:
-        levels += expand_groups(zero_point.detach().to(dtype), spec, work)
-    levels = levels.contiguous()
-    round_(levels, grid, new_scratch(levels, levels.shape))
+        u += expand_groups(zero_point.detach().to(dtype), spec, work)
+    levels = round_(u.clone(memory_format=torch.contiguous_format), grid, new_scratch(u, u.shape))
+    if isinstance(fmt, Minifloat):  # minifloats have two codes for zero
+        levels.copysign_(u)
     # the grid of an unusual bias is the usual one; the codes are those of the stretched values
     codes = encode(levels.double().numpy(force=True) * stretch, fmt)
     unit = scale.detach().double().numpy(force=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 import torch
 from torch import Tensor, nn
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 
+from hwsim.capture.graph import copy_graph
 from hwsim.capture.operators import op_name
 from hwsim.core.formats import Int
 from hwsim.quant.layers import Quantizer
@@ -24,13 +23,12 @@ def fast_graph(module: GraphModule, dtype: torch.dtype = torch.float32) -> Graph
     A quantizer overwrites a tensor of which it is the only reader; a ReLU before an unsigned integer quantizer
     is dropped, since its clipping at zero does the same; other ReLUs and residual sums overwrite their input.
     """
-    graph = Graph()
-    output = graph.graph_copy(module.graph, val_map := {})
-    graph.output(output)
-    for old, new in val_map.items():
-        new.meta = copy(old.meta)
-    tensors = {name: _cast(value, dtype) for name, value in module.named_buffers() if "." not in name}
-    fast = GraphModule({**tensors, **{name: _in_dtype(q, dtype) for name, q in module.named_children()}}, graph)
+    fast = copy_graph(module)
+    for name, tensor in list(fast.named_buffers()):
+        if "." not in name:
+            setattr(fast, name, _cast(tensor, dtype))
+    for name, child in list(fast.named_children()):
+        fast.add_submodule(name, _in_dtype(child, dtype))
     for node in list(fast.graph.nodes):
         if node.op == "call_module":
             _shorten(fast, node)

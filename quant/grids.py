@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hwsim.core.formats import Binary, Format, Int, Minifloat, Power
+from hwsim.core.formats import Binary, Format, Int, Minifloat, Native, Power
 
 _FRACTION_BITS = {torch.float32: 23, torch.float64: 52}
 _EXPONENT_BIAS = {torch.float32: 127, torch.float64: 1023}
@@ -37,6 +37,7 @@ class Grid:
     low, high : smallest and largest value, in units of the scale it is used with.
     magic : what rounds by being added and subtracted; times the binade for `binades`.
     smallest_binade : bit pattern of the smallest normal binade.
+    bare : no fraction bits: every significand is odd, and ties are broken by the exponent field instead.
     stretch : factor of every value that is not folded into the scale (real minifloat bias in float64), else 1.
     levels, exponent : of `power`.
     """
@@ -47,6 +48,7 @@ class Grid:
     high: float
     magic: float = 0.0
     smallest_binade: int = 0
+    bare: bool = False
     stretch: float = 1.0
     levels: int = 0
     exponent: float = 1.0
@@ -62,11 +64,12 @@ def working_dtype(dtype: torch.dtype, fmt: Format) -> torch.dtype:
 
 
 @lru_cache(maxsize=1024)
-def grid_of(fmt: Int | Minifloat | Power | Binary, dtype: torch.dtype) -> tuple[Grid, float]:
-    """The grid of a format, and the factor by which its scale must be multiplied.
+def grid_of(fmt: Format, dtype: torch.dtype) -> tuple[Grid, float]:
+    """The grid of a format that takes a scale, and the factor by which that scale must be multiplied.
 
     The factor is the power of two (or, in float32, the real number) by which an unusual minifloat bias stretches.
     """
+    assert not isinstance(fmt, Native), "machine formats are casts"
     if isinstance(fmt, Int):
         return Grid("integer", dtype, float(fmt.min_code), float(fmt.max_code)), 1.0
     if isinstance(fmt, Binary):
@@ -84,7 +87,7 @@ def binade_grid(low: float, high: float, emin: int, mantissa: int, dtype: torch.
     """A floating-point grid: smallest normal binade 2^emin, `mantissa` fraction bits."""
     bits = _FRACTION_BITS[dtype]
     pattern = (emin + _EXPONENT_BIAS[dtype]) << bits
-    return Grid("binades", dtype, low, high, 1.5 * 2.0 ** (bits - mantissa), pattern)
+    return Grid("binades", dtype, low, high, 1.5 * 2.0 ** (bits - mantissa), pattern, mantissa == 0)
 
 
 def stretched(scale: Tensor, stretch: float, dtype: torch.dtype) -> Tensor:
@@ -104,12 +107,12 @@ def folded(grid: Grid, scale: float) -> Grid | None:
     most = math.log2(max(grid.high, -grid.low)) + shift + bits + 2
     if least < 1 - bias or most >= bias:
         return None
-    bounds = {"low": grid.low * scale, "high": grid.high * scale}
+    scaled = replace(grid, low=grid.low * scale, high=grid.high * scale)
     if grid.kind == "binades":
-        return replace(grid, **bounds, smallest_binade=grid.smallest_binade + (shift << bits))  # type: ignore[arg-type]
+        return replace(scaled, smallest_binade=grid.smallest_binade + (shift << bits))
     if max(grid.high, -grid.low) > 2 ** (bits - 1):
         return None
-    return replace(grid, **bounds, kind="even", magic=1.5 * 2.0**bits * scale)  # type: ignore[arg-type]
+    return replace(scaled, kind="even", magic=1.5 * 2.0**bits * scale)
 
 
 def needs_scratch(grid: Grid) -> bool:
@@ -127,13 +130,23 @@ def binades(u: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.bitwise_and(u.view(_SAME_WIDTH[u.dtype]), _EXPONENT_MASK[u.dtype], out=out)
 
 
+def even_fields(pattern: Tensor, grid: Grid) -> Tensor:
+    """1 where the exponent field of a `bare` grid is even, else 0.
+
+    Taken off the bit pattern of a number it moves a tie at 1.5 binades down to the even field; nothing else changes its
+    nearest value, and zero, whose binade has field 1, stays.
+    """
+    return ((pattern - grid.smallest_binade) >> _FRACTION_BITS[grid.dtype]).bitwise_and_(1)
+
+
 def round_(u: Tensor, grid: Grid, scratch: Tensor | None = None) -> Tensor:
     """Round `u` to `grid` in place: nearest, ties to even, saturating; NaN stays NaN. Returns `u`."""
     if grid.kind == "integer":
         return u.round_().clamp_(grid.low, grid.high)
     if grid.kind == "binary":
-        negative, unknown = u < 0, u.isnan()
-        return u.masked_fill_(~unknown, 1.0).masked_fill_(negative, -1.0)
+        # whatever is not zero becomes huge, zero becomes 0.5, NaN stays: far cheaper than masks
+        huge = 2.0 ** _EXPONENT_BIAS[u.dtype]
+        return u.mul_(huge).mul_(huge).add_(0.5).clamp_(-0.5, 0.5).mul_(2.0)
     if grid.kind == "power":
         return _round_power_(u, grid)
     if grid.stretch != 1.0:
@@ -152,8 +165,10 @@ def clamp_and_round(x: Tensor, out: Tensor, grid: Grid, scratch: Tensor | None) 
 def _round_clamped_(u: Tensor, grid: Grid, scratch: Tensor | None) -> Tensor:
     if grid.kind == "even":
         return u.add_(grid.magic).sub_(grid.magic)
-    pattern = binades(u, out=scratch)
-    binade = pattern.clamp_(min=grid.smallest_binade).view(u.dtype)
+    pattern = binades(u, out=scratch).clamp_(min=grid.smallest_binade)
+    if grid.bare:
+        u.view(pattern.dtype).sub_(even_fields(pattern, grid))
+    binade = pattern.view(u.dtype)
     return u.add_(binade, alpha=grid.magic).sub_(binade, alpha=grid.magic)
 
 

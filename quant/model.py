@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 
-from hwsim.capture.graph import Network
+from hwsim.capture.graph import Network, copy_graph
 from hwsim.core.accumulator import accumulator_bits, accumulator_bits_of_weights, unit
 from hwsim.core.assignment import Assignment, Policy, assign
 from hwsim.core.codes import WeightCodes
@@ -21,6 +21,7 @@ from hwsim.core.errors import InputError
 from hwsim.core.formats import Binary, Int, Minifloat
 from hwsim.core.scaled import Scaled
 from hwsim.core.workload import Layer
+from hwsim.quant.block_kernels import block_scales
 from hwsim.quant.calibration import Calibration, layer_outputs
 from hwsim.quant.kernels import to_codes
 from hwsim.quant.layers import Quantizer, rows_to_weight, sqnr_db, weight_rows
@@ -171,7 +172,7 @@ def quantize_network(calibration: Calibration, policy: Policy, recipe: Recipe) -
     """
     network = calibration.network
     assignment = assign(network.workload, policy, calibration.non_negative)
-    module = _shallow_copy(network.module)
+    module = copy_graph(network.module)
     codes: dict[str, WeightCodes] = {}
     noise: dict[str, float] = {}
     for layer in network.workload.weighted:
@@ -189,16 +190,6 @@ def quantize_network(calibration: Calibration, policy: Policy, recipe: Recipe) -
         for name, formats in assignment.layers.items()
     )
     return QuantizedModel(network, module, assignment, policy, recipe, codes, layers)
-
-
-def _shallow_copy(module: GraphModule) -> GraphModule:
-    """A graph of its own over the same tensors: quantizing a copy leaves the float network as it is."""
-    graph = Graph()
-    output = graph.graph_copy(module.graph, val_map := {})
-    graph.output(output)
-    for old, new in val_map.items():
-        new.meta = copy(old.meta)
-    return GraphModule(dict(module.named_buffers()), graph)
 
 
 def _quantize_weight(
@@ -236,8 +227,11 @@ def _weight_values(layer: Layer, weight: Tensor, spec: Scaled, recipe: Recipe) -
     if spec.is_native:
         cast = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(str(spec), torch.float32)
         return None, weight.to(cast).to(weight.dtype)
-    method = recipe.range_method
-    scale, zero_point = weight_scale(rows, spec, MinMax() if isinstance(method, Percentile) else method)
+    if spec.mx_name is not None:
+        scale, zero_point = block_scales(rows.flatten(1), spec), None
+    else:
+        method = recipe.range_method
+        scale, zero_point = weight_scale(rows, spec, MinMax() if isinstance(method, Percentile) else method)
     codes = to_codes(rows, spec, scale, zero_point)
     values = torch.from_numpy(codes.dequantize()).to(weight.dtype)
     return codes, rows_to_weight(layer, values).contiguous()

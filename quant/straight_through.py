@@ -46,25 +46,17 @@ class _StraightThrough(torch.autograd.Function):
         x, scale, zero_point, y = ctx.saved_tensors
         spec, relu = ctx.spec, ctx.relu
         s = expand_groups(scale, spec, x)
-        z = None if zero_point is None else expand_groups(zero_point, spec, x)
-        inside = _inside(x, spec, s, z, relu)
-        for_x = grad * inside if ctx.needs_input_grad[0] else None
-        for_scale = for_zero = None
+        live = x.clamp(min=0) if relu else x
+        u = live / s if zero_point is None else live / s + expand_groups(zero_point, spec, x)
+        inside = (u >= spec.format.min) & (u <= spec.format.max)
+        for_x = for_scale = for_zero = None
+        if ctx.needs_input_grad[0]:
+            for_x = grad * (inside & (x > 0) if relu else inside)
         if ctx.needs_input_grad[1]:
-            live = x.clamp(min=0) if relu else x
             for_scale = _gather(grad * (y - torch.where(inside, live, 0)) / s, scale, spec)
         if ctx.needs_input_grad[2]:
             for_zero = _gather(torch.where(inside, 0, grad) * -s, zero_point, spec)
         return for_x, for_scale, for_zero, None, None
-
-
-def _inside(x: Tensor, spec: Scaled, s: Tensor, z: Tensor | None, relu: bool) -> Tensor:
-    """Where the clip leaves `x` alone."""
-    u = x / s
-    if z is not None:
-        u = u + z
-    inside = (u >= spec.format.min) & (u <= spec.format.max)
-    return inside & (x > 0) if relu else inside
 
 
 def _gather(each: Tensor, factor: Tensor, spec: Scaled) -> Tensor:

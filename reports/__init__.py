@@ -1,5 +1,6 @@
 """What a study found, for people: tables, figures and the one-file HTML page."""
 
+from hwsim.reports.answer import answer_lines
 from hwsim.reports.page import render_page, write_report
 from hwsim.reports.study import EVERYWHERE, LayerSummary, Study, WorkloadSummary, canonical_order, fronts_of
 from hwsim.reports.tables import designs_csv, front_json, write_tables
@@ -9,6 +10,7 @@ __all__ = [
     "LayerSummary",
     "Study",
     "WorkloadSummary",
+    "answer_lines",
     "canonical_order",
     "designs_csv",
     "front_json",

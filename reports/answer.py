@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from hwsim.core.design import DesignPoint, ParetoFront
 from hwsim.reports.picks import Picks, pick
 from hwsim.reports.study import EVERYWHERE, Study
-from hwsim.reports.words import cost_words, float_ends, join, metric_words, percent, quantity, share_words
+from hwsim.reports.words import (
+    NBSP,
+    cost_words,
+    float_ends,
+    join,
+    metric_words,
+    pair_names,
+    percent,
+    quantity,
+    share_words,
+)
 
 Sentence = tuple[str | DesignPoint, ...]
 """Words, with designs where the page links to them."""
@@ -19,7 +29,7 @@ SPOKEN = 3
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The head of the page: one sentence, then a row a target and a question, and the picks behind them, one a front."""
+    """The head of the page: one sentence, a row a target and a question, and the picks behind them, one a front."""
 
     headline: Sentence
     rows: tuple[tuple[str, Sentence], ...]
@@ -30,6 +40,8 @@ def answer(study: Study) -> Answer:
     """What a reader who reads only the first lines should know."""
     if not study.designs:
         return Answer(("No design has been evaluated yet, so there is nothing to choose from.",), (), ())
+    if not study.fronts:
+        return Answer((f"{len(study.designs):,} designs were evaluated, but no front was drawn.",), (), ())
     picks = tuple(pick(study, front) for front in study.fronts if _is_plane(front))
     named = {design.part for design in study.designs}
     parts = [p for p in picks if p.target in named and p.cost == "lut"]
@@ -45,24 +57,27 @@ def answer(study: Study) -> Answer:
     return Answer(_headline(study, [*parts[:SPOKEN], *gpus[:SPOKEN]]), tuple(rows), picks)
 
 
-def plain(found: Answer) -> list[str]:
+def answer_lines(study: Study) -> list[str]:
     """The headline and the rows as lines for a terminal, designs by formats and id."""
+    found = answer(study)
+    pairs = pair_names(study.designs)
 
     def words(sentence: Sentence) -> str:
-        return "".join(x if isinstance(x, str) else f"{x.weights}/{x.acts} [{x.id}]" for x in sentence)
+        pieces = (x if isinstance(x, str) else f"{pairs[x.id]} [{x.id}]" for x in sentence)
+        return "".join(pieces).replace(NBSP, " ").strip()
 
     return [words(found.headline), *(f"{head}: {words(sentence)}" for head, sentence in found.rows)]
 
 
 def verdict(p: Picks) -> str:
-    """Whether the samples tell the best integer and the best minifloat design apart."""
+    """How far the best integer and the best minifloat design lie apart, and whether their sampling intervals do."""
     if p.integer is None or p.minifloat is None:
         return ""
     points = 100 * (p.integer.metric - p.minifloat.metric)
     if abs(points) < 0.05:
         return "no difference"
     apart = p.integer.metric_lo > p.minifloat.metric_hi or p.minifloat.metric_lo > p.integer.metric_hi
-    sure = "sampling intervals do not overlap" if apart else "within sampling error"
+    sure = "intervals apart" if apart else "intervals overlap"
     return f"{'integer' if points > 0 else 'minifloat'} ahead by {abs(points):.1f} points, {sure}"
 
 
@@ -78,18 +93,16 @@ def _headline(study: Study, picks: Sequence[Picks]) -> Sentence:
         words: list[str | DesignPoint] = [f"Within one point of floating point ({study.metric_name} {float_metric}): "]
         for i, p in enumerate(good):
             assert p.frugal is not None
-            words += [p.frugal, f" on {study.title(p.target)} for {cost_words(p.frugal, p.cost)}"]
-            words.append("." if i == len(good) - 1 else ", ")
+            words += [p.frugal, f" on {study.title(p.target)} {_at(p.cost)} {cost_words(p.frugal, p.cost)}"]
+            words.append("." if i == len(good) - 1 else "; ")
         return tuple(words)
-    best = max((p.best for p in picks if p.best is not None), key=lambda d: d.metric, default=None)
-    if best is None:
+    nearest = max((p for p in picks if p.best is not None), key=lambda p: p.best.metric if p.best else 0, default=None)
+    if nearest is None or nearest.best is None:
         return ("No design fits any of the targets.",)
+    best, fits = nearest.best, "fits" if nearest.is_sure else "may fit"
     tail = f" on {study.title(best.target)} with {metric_words(best.metric, best.metric_lo, best.metric_hi)}."
-    return (
-        f"No design stays within one point of floating point ({float_metric}); the nearest that fits is ",
-        best,
-        tail,
-    )
+    head = f"No design that fits stays within one point of floating point ({study.metric_name} {float_metric}). "
+    return (f"{head}The most accurate that {fits} is ", best, tail)
 
 
 def _part_row(study: Study, p: Picks) -> Sentence:
@@ -124,11 +137,15 @@ def _gpu_row(study: Study, p: Picks) -> Sentence:
 def _duel_row(study: Study, p: Picks) -> Sentence:
     if p.integer is None or p.minifloat is None:
         return ()
-    where = "over all targets" if p.target == EVERYWHERE else f"on {study.title(p.target)}"
+    where = "" if p.target == EVERYWHERE else f" on {study.title(p.target)}"
     what = {"lut": "LUTs", "memory_bits": "memory", "latency_us": "latency"}.get(p.cost, p.cost)
-    head = f"At equal {what} (up to {p.budget_words}, {where}) the best integer design "
+    head = f"At equal {what}{where} (up to {p.budget_words}) the best integer design "
     middle = f" reaches {percent(p.integer.metric)} and the best minifloat design "
     return (head, p.integer, middle, p.minifloat, f" {percent(p.minifloat.metric)}: {verdict(p)}. ")
+
+
+def _at(cost: str) -> str:
+    return "in" if cost == "latency_us" else "for"
 
 
 def _result(study: Study, design: DesignPoint, cost: str) -> str:
@@ -138,13 +155,12 @@ def _result(study: Study, design: DesignPoint, cost: str) -> str:
 
 def _sureness(study: Study) -> Sentence:
     """What the intervals rest on: the samples of the accuracy, and the costs that nothing outside was compared with."""
-    head = (
-        f"Brackets are intervals. The network in floating point has {metric_words(study.float_metric, *float_ends(study))} "
-        f"on the same {study.n_eval:,} samples. "
-    )
+    float_metric = metric_words(study.float_metric, *float_ends(study))
+    samples = f"on the same {study.n_eval:,} samples"
+    head = f"Brackets are intervals. In floating point the network has {float_metric} {samples}. "
     loose = sorted({"FPGA figures" if d.part else "GPU latencies" for d in study.designs if _is_uncalibrated(d)})
     tail = f"{join(loose)} are uncalibrated: no outside measurement backs their intervals yet." if loose else ""
-    return (head + (tail or "Cost intervals come with a measured coverage, listed below."),)
+    return (head, tail or "Cost intervals come with a measured coverage, listed below.")
 
 
 def _is_uncalibrated(design: DesignPoint) -> bool:

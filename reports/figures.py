@@ -27,6 +27,7 @@ _SETTINGS: dict[str, Any] = {
     "axes.linewidth": 0.7,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "svg.fonttype": "path",  # the figure looks the same whatever fonts the reader has
     "figure.dpi": 100,
 }
@@ -56,18 +57,22 @@ def front_figures(study: Study) -> tuple[FrontFigure, ...]:
 
 
 def front_title(study: Study, front: ParetoFront) -> str:
-    """`Accuracy against LUTs on zu3eg`."""
+    """`Accuracy against LUTs on ZU3EG`."""
+    place = "" if front.target == EVERYWHERE else f" on {study.title(front.target)}"
+    return plane_title(study, front) + place
+
+
+def plane_title(study: Study, front: ParetoFront) -> str:
+    """`Accuracy against LUTs`."""
     what = {"memory_bits": "memory", "latency_us": "latency", "dsp": "DSP blocks", "ff": "flip-flops"}
     cost = what.get(front.objectives[1], front.objectives[1].upper() + "s")
-    place = "" if front.target == EVERYWHERE else f" on {study.title(front.target)}"
-    name = study.metric_name[:1].upper() + study.metric_name[1:]
-    return f"{name} against {cost}{place}"
+    return f"{study.metric_name[:1].upper()}{study.metric_name[1:]} against {cost}"
 
 
 def inline_svg(figure: FrontFigure, label: str) -> str:
     """The figure as an `svg` element for a page: no prolog, ids of its own, a name for screen readers."""
     text = figure.svg[figure.svg.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(\sid="|href="#|url\(#)', lambda m: f"{m[1]}{figure.stem}-", text)
     text = re.sub(r'\s(?:width|height)="[\d.]+pt"', "", text, count=2)
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
@@ -89,7 +94,8 @@ def _draw(study: Study, front: ParetoFront, stem: str) -> FrontFigure:
     from matplotlib.figure import Figure
 
     view = view_of(study, front)
-    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": stem}):
+    settings: Any = _SETTINGS | {"svg.hashsalt": stem}
+    with matplotlib.rc_context(settings):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -98,6 +104,7 @@ def _draw(study: Study, front: ParetoFront, stem: str) -> FrontFigure:
         _legend(figure, {design.family for design in members(study, front)}, front)
         svg, png = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine("none")  # keep the layout of the first drawing
         figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
     return FrontFigure(stem, front_title(study, front), _caption(study, front, view), svg.getvalue(), png.getvalue())
 
@@ -108,7 +115,8 @@ def _frame(axes: Axes, study: Study, front: ParetoFront, view: View) -> None:
     low, high = float_ends(study)
     axes.axhspan(low, high, color=GRID, alpha=0.55, linewidth=0, zorder=0)
     axes.axhline(study.float_metric, color=MUTED, linewidth=0.8, linestyle=(0, (5, 3)), zorder=1)
-    axes.annotate(f"float\n{percent(study.float_metric)}", (1.0, study.float_metric), xycoords=("axes fraction", "data"),
+    label = f"float\n{percent(study.float_metric)}"
+    axes.annotate(label, (1.0, study.float_metric), xycoords=("axes fraction", "data"),
                   xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5, color=MUTED)  # fmt: skip
     axes.set_title(front_title(study, front), loc="left", fontsize=9.5, fontweight="bold")
     if view.log:
@@ -136,24 +144,29 @@ def _points(axes: Axes, front: ParetoFront, designs: Sequence[DesignPoint], view
     cost = front.objectives[1]
     chosen = {design.id for design in front.designs}
     rest = [d for d in designs if d.id not in chosen and d.metric >= view.y[0]]
+    dense = len(rest) > RASTER_FROM
     for family in FAMILIES:
         group = [d for d in rest if family_style(d.family).name == family.name]
         if group:
             xy = ([d.objective(cost)[1] for d in group], [d.metric for d in group])
             axes.scatter(*xy, marker=family.marker, s=11, c=[_fill(front, d) for d in group], linewidths=0.5,
-                         edgecolors=family.colour, alpha=0.45, zorder=2, rasterized=len(rest) > RASTER_FROM)  # fmt: skip
+                         edgecolors=family.colour, alpha=0.45, zorder=2, rasterized=dense)  # fmt: skip
     ordered = sorted(front.designs, key=lambda d: (d.objective(cost)[1], d.metric))
     axes.plot([d.objective(cost)[1] for d in ordered], [d.metric for d in ordered], color=INK, linewidth=1.0,
               drawstyle="steps-post", zorder=3)  # fmt: skip
     for d in ordered:
         lo, mid, hi = d.objective(cost)
         family = family_style(d.family)
-        bars = {"xerr": [[mid - lo], [hi - mid]], "yerr": [[d.metric - d.metric_lo], [d.metric_hi - d.metric]]}
-        axes.errorbar([mid], [d.metric], **bars, ecolor=family.colour, elinewidth=0.7, alpha=0.55, fmt="none", zorder=3)
+        axes.errorbar([mid], [d.metric], xerr=_arms(lo, mid, hi), yerr=_arms(d.metric_lo, d.metric, d.metric_hi),
+                      ecolor=family.colour, elinewidth=0.7, alpha=0.55, fmt="none", zorder=3)  # fmt: skip
         axes.scatter([mid], [d.metric], marker=family.marker, s=34, c=[_fill(front, d)], linewidths=1.0,
                      edgecolors=family.colour, zorder=4)  # fmt: skip
         if d.id == front.knee:
             axes.scatter([mid], [d.metric], s=130, facecolors="none", edgecolors=INK, linewidths=1.0, zorder=5)
+
+
+def _arms(lo: float, mid: float, hi: float) -> list[list[float]]:
+    return [[max(mid - lo, 0.0)], [max(hi - mid, 0.0)]]
 
 
 def _fill(front: ParetoFront, design: DesignPoint) -> str:

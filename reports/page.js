@@ -8,7 +8,7 @@ try {
   const $ = (id) => document.getElementById(id);
   const text = (key, i) => texts[D[key][i]];
   const byId = new Map(D.id.map((id, i) => [id, i]));
-  const INK = "#1f2328", MUTED = "#59636e", GRID = "#e6e8eb";
+  const FONT = getComputedStyle(document.body).fontFamily, INK = "#1f2328", MUTED = "#59636e", GRID = "#e6e8eb";
   const FITS = { y: "fits", u: "uncertain", n: "does not fit" };
   const PAGE = 100, PAGED_FROM = 300;
   const state = { families: new Set(families.keys()), fits: new Set("yun"), target: "", whiskers: "front", zoom: true,
@@ -26,8 +26,7 @@ try {
     return node;
   };
   const quantity = (x, digits = 3) => typeof x !== "number" ? (x ?? "")
-    : (Math.abs(x) >= 10 ** digits ? Number(x.toPrecision(digits)).toLocaleString("en-US")
-      : String(Number(x.toPrecision(digits))));
+    : Number(x.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 12 });
   const percent = (x) => `${(100 * x).toFixed(1)} %`;
   const bits = (b) => b >= 1e7 ? `${quantity(b / 1e6)} Mbit` : b >= 1e4 ? `${quantity(b / 1e3)} kbit` : `${quantity(b)} bit`;
   const escaped = (s) => s.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" }[c]));
@@ -72,8 +71,8 @@ try {
   const markers = (view, cost, list, size, line, opacity, neutral) => ({
     type: "scatter", mode: "markers", x: list.map((i) => D[cost][i]), y: list.map(height),
     customdata: list, hovertext: list.map((i) => hover(i, cost)), hoverinfo: "text", showlegend: false,
-    hoverlabel: { bgcolor: "#ffffff", bordercolor: MUTED, font: { color: INK, size: 12.5 }, align: "left" },
-    marker: { size: list.map((i) => families[D.family[i]].symbol === "circle" ? size : size * 1.12), opacity,
+    hoverlabel: { bgcolor: "#ffffff", bordercolor: MUTED, font: { family: FONT, color: INK, size: 12.5 }, align: "left" },
+    marker: { size: list.map((i) => size * { circle: 1, diamond: 1.12, "triangle-up": 1.25 }[families[D.family[i]].symbol] || size), opacity,
       symbol: list.map((i) => families[D.family[i]].symbol), color: list.map((i) => fill(i, neutral)),
       line: { width: line, color: list.map((i) => families[D.family[i]].colour) } } });
   const whiskers = (cost, list) => families.map((family, f) => {
@@ -129,8 +128,8 @@ try {
       x.range = view.log ? view.x.map(Math.log10) : view.x;
       y.range = view.y.map((v) => 100 * v);
     }
-    return { xaxis: x, yaxis: y, shapes, annotations: notes, margin: { l: 56, r: 58, t: 12, b: 46 }, hovermode: "closest",
-      dragmode: window.innerWidth < 760 ? false : "zoom", font: { family: getComputedStyle(document.body).fontFamily, color: INK },
+    return { xaxis: x, yaxis: y, shapes, annotations: notes, margin: { l: 56, r: 58, t: 28, b: 46 }, hovermode: "closest",
+      dragmode: window.innerWidth < 760 ? false : "zoom", font: { family: FONT, color: INK },
       paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", showlegend: false };
   }
 
@@ -141,11 +140,11 @@ try {
 
   function drawPanel(panel) {
     const view = panel.views[panel.select ? panel.select.selectedIndex : 0];
-    const neutral = panel.kind === "all";
+    const neutral = panel.kind === "all" && !state.target;
     const list = members(panel, view).filter((i) => shown(i, neutral) && D[panel.cost][i] !== null);
     const below = state.zoom ? list.filter((i) => D.metric[i] < view.y[0]).length : 0;
     panel.note.textContent = below ? `${below.toLocaleString("en-US")} less accurate designs lie below the picture.` : "";
-    const config = { displaylogo: false, showSendToCloud: false, responsive: true, displayModeBar: "hover",
+    const config = { displaylogo: false, showSendToCloud: false, responsive: true, displayModeBar: window.innerWidth < 760 ? false : "hover",
       modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]] };
     Plotly.react(panel.div, traces(panel, view, list, neutral), layout(panel, view), config);
   }
@@ -219,8 +218,8 @@ try {
     word("pair", "Formats"), word("recipe", "Recipe"), word("target", "Target"), word("setting", "Setting"),
     number("metric", meta.metric[0].toUpperCase() + meta.metric.slice(1), (i) => el("span", {}, percent(D.metric[i]), " ",
       el("span", { class: "sub" }, `${(100 * D.metric_lo[i]).toFixed(1)}–${(100 * D.metric_hi[i]).toFixed(1)}`))),
-    ...[["lut", "LUT"], ["dsp", "DSP"], ["bram18", "BRAM18"]].filter(([key]) => has(key)).map(([key, label]) => number(key, label)),
-    number("memory_bits", "Memory", (i) => bits(D.memory_bits[i])), number("latency_us", "Latency µs"),
+    ...[["lut", "LUT"], ["dsp", "DSP"], ["bram18", "BRAM"]].filter(([key]) => has(key)).map(([key, label]) => number(key, label)),
+    number("memory_bits", "Memory kbit", (i) => quantity(D.memory_bits[i] / 1000)), number("latency_us", "Latency µs"),
     { key: "fits", label: "Fits", value: (i) => "yun".indexOf(D.fits[i] || "x"), show: (i) => FITS[D.fits[i]] || "" },
     ...(D.note.some((t) => texts[t]) ? [{ ...word("note", "Note"), kind: "note", show: (i) => el("span", { title: text("note", i) }, text("note", i)) }] : [])];
   const haystack = D.id.map((id, i) => [id, ...["pair", "weights", "acts", "edge", "recipe", "target", "setting", "note"]
@@ -290,7 +289,7 @@ try {
     figures.push([meta.metric, `${metric(i)}, ${Math.abs(difference) < 0.05 ? "equal to float" : against}`]);
     for (const cost of ["lut", "ff", "dsp", "bram18", "latency_us"]) {
       if (D[cost][i] !== null) figures.push([cost === "latency_us" ? "latency" : meta.costs[cost][0],
-        el("span", {}, costText(cost, i), " ", el("span", { class: "small" }, texts[D[`${cost}_basis`][i]]))]);
+        el("span", {}, cost === "latency_us" ? costText(cost, i) : costText(cost, i).replace(` ${meta.costs[cost][0]}`, ""), " ", el("span", { class: "small" }, texts[D[`${cost}_basis`][i]]))]);
     }
     figures.push(["memory", bits(D.memory_bits[i])]);
     if (D.fits[i]) figures.push(["fits the part", { y: "yes", u: "uncertain: the interval crosses the limit", n: "no" }[D.fits[i]]]);
@@ -307,7 +306,7 @@ try {
       el("h2", { id: "drawer-title", tabindex: "-1" }, text("pair", i)),
       el("p", { class: "small" }, `${text("recipe", i)} on ${meta.titles[target] || target}, ${text("setting", i)}${place}`),
       el("dl", {}, ...figures.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
-      el("h3", {}, meta.parts.includes(target) ? "Export this design" : "Predict its latency"), el("div", { class: "command" }, code, copy),
+      el("h3", {}, command.startsWith("hwsim export") ? "Export this design" : "Predict its latency"), el("div", { class: "command" }, code, copy),
       el("h3", {}, "Layers"), layerTable(i));
   }
 
@@ -318,7 +317,9 @@ try {
   }
   function followHash() {
     const match = /^#design=(.+)$/.exec(location.hash);
-    const i = match ? byId.get(decodeURIComponent(match[1])) : undefined;
+    let name = match ? match[1] : "";
+    try { name = decodeURIComponent(name); } catch { /* not ours: no design has that id */ }
+    const i = byId.get(name);
     const before = state.chosen;
     state.chosen = i === undefined ? null : i;
     $("drawer").hidden = i === undefined;
@@ -334,6 +335,7 @@ try {
     }
   }
 
+  if (!N) $("plots").hidden = $("designs").hidden = true;
   buildControls();
   buildTable();
   buildPanels();

@@ -16,7 +16,7 @@ from hwsim.reports.pagedata import DATA_LIMIT, basis, page_data
 from hwsim.reports.picks import summary
 from hwsim.reports.study import EVERYWHERE, Study, canonical_order
 from hwsim.reports.style import COSTS
-from hwsim.reports.words import cost_words, float_ends, memory_words, metric_words, quantity, short_formats
+from hwsim.reports.words import cost_words, float_ends, memory_words, metric_words, pair_names, quantity
 
 _FOLDER = Path(__file__).parent
 
@@ -54,15 +54,10 @@ def render_page(study: Study, figures: Sequence[FrontFigure] | None = None, data
     )
     environment.filters |= {"quantity": quantity, "memory": memory_words}
     found = answer(study)
-    short = short_formats(text for d in study.designs for text in (d.weights, d.acts))
-
-    def pair(design: DesignPoint) -> str:
-        return f"{short[design.weights]}/{short[design.acts]}"
-
     return environment.get_template("page.html.j2").render(
         study=study,
         answer=found,
-        pair=pair,
+        pairs=pair_names(study.designs),
         summary=summary,
         verdict=verdict,
         float_words=metric_words(study.float_metric, *float_ends(study)),
@@ -86,15 +81,18 @@ def _targets(study: Study) -> dict[str, list[str]]:
 
 
 def _interval_rows(study: Study) -> list[Mapping[str, str]]:
-    """What the intervals of the costs predict, and what share of outside measurements they held, by target."""
+    """What the intervals of the costs predict and what share of outside measurements they held; equal rows joined."""
     names = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "latency_us": "latency"}
-    seen: dict[tuple[str, str], dict[str, None]] = {}
+    targets: dict[tuple[str, str], dict[str, None]] = {}
     for design in canonical_order(study.designs):
         for name in INTERVALS:
             value = getattr(design, name)
             if value is not None:
-                seen.setdefault((names[name], basis(value)), {})[study.title(design.target)] = None
-    return [{"figure": figure, "basis": words, "targets": ", ".join(on)} for (figure, words), on in seen.items()]
+                targets.setdefault((names[name], basis(value)), {})[study.title(design.target)] = None
+    rows: dict[tuple[str, str], list[str]] = {}
+    for (figure, words), on in targets.items():
+        rows.setdefault((words, ", ".join(on)), []).append(figure)
+    return [{"figure": ", ".join(figures), "basis": words, "targets": on} for (words, on), figures in rows.items()]
 
 
 def _static_fronts(study: Study, figures: Sequence[FrontFigure]) -> list[dict[str, Any]]:
@@ -108,7 +106,10 @@ def _static_fronts(study: Study, figures: Sequence[FrontFigure]) -> list[dict[st
             "title": figure.title,
             "caption": figure.caption,
             "svg": Markup(inline_svg(figure, escape(figure.title))),
-            "cost": COSTS[front.objectives[1]][0] if front.objectives[1] != "memory_bits" else "memory",
+            "cost": {"memory_bits": "Memory", "latency_us": "Latency"}.get(
+                front.objectives[1], COSTS[front.objectives[1]][0]
+            ),
+            "has_fits": front.target != EVERYWHERE and any(design.fits for design in front.designs),
             "rows": [_static_row(front, design) for design in front.designs],
             "hypervolume": f"{front.hypervolume:.3f}",
         }

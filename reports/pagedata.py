@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,11 +12,11 @@ from hwsim.core.cost import Interval
 from hwsim.core.design import DesignPoint, ParetoFront
 from hwsim.reports.codec import INTERVALS
 from hwsim.reports.commands import next_command
-from hwsim.reports.figures import front_title
+from hwsim.reports.figures import plane_title
 from hwsim.reports.study import EVERYWHERE, Study, canonical_order
 from hwsim.reports.style import COSTS, FAMILIES, family_style
 from hwsim.reports.view import members, view_of
-from hwsim.reports.words import float_ends, quantity, short_formats
+from hwsim.reports.words import float_ends, pair_names, quantity
 
 DATA_LIMIT = 6_000_000
 """Bytes of embedded data above which designs far from every front lose their per-layer tables."""
@@ -66,7 +66,6 @@ def _meta(study: Study) -> dict[str, Any]:
         "metric": study.metric_name,
         "float": [low, study.float_metric, high],
         "titles": {target: study.title(target) for target in sorted({d.target for d in study.designs})},
-        "parts": sorted({d.part for d in study.designs if d.part}),
         "costs": COSTS,
         "run": study.run_dir,
     }
@@ -74,9 +73,9 @@ def _meta(study: Study) -> dict[str, Any]:
 
 def _columns(study: Study, designs: Sequence[DesignPoint], texts: Pool) -> dict[str, Any]:
     names = [family.name for family in FAMILIES]
-    short = short_formats(text for d in designs for text in (d.weights, d.acts))
+    pairs = pair_names(designs)
     data: dict[str, Any] = {name: [texts.of(getattr(d, name)) for d in designs] for name in _TEXTS}
-    data["pair"] = [texts.of(f"{short[d.weights]}/{short[d.acts]}") for d in designs]
+    data["pair"] = [texts.of(pairs[d.id]) for d in designs]
     data["target"] = [texts.of(d.target) for d in designs]
     data["command"] = [texts.of(next_command(study, d, placeholder="{id}")) for d in designs]
     data["family"] = [names.index(family_style(d.family).name) for d in designs]
@@ -97,7 +96,7 @@ def _columns(study: Study, designs: Sequence[DesignPoint], texts: Pool) -> dict[
 
 def basis(value: Interval) -> str:
     """What an interval predicts and how it fared: `synthesis, held 91 % of outside measurements`."""
-    stage = value.stage.replace("_", " ").replace("post route", "placed and routed").replace("end to end", "end to end")
+    stage = value.stage.replace("_", " ").replace("post route", "placed and routed")
     if value.coverage is None:
         return f"{stage}, uncalibrated"
     return f"{stage}, such intervals held {100 * value.coverage:.0f} % of outside measurements"
@@ -112,8 +111,9 @@ def _panels(study: Study, number: Mapping[str, int]) -> list[dict[str, Any]]:
         if cost not in COSTS:
             continue
         kind = "all" if front.target == EVERYWHERE else "part" if front.target in parts else "device"
-        title = front_title(study, front).split(" on ")[0]
-        panel = panels.setdefault((cost, kind), {"cost": cost, "kind": kind, "title": title, "views": []})
+        panel = panels.setdefault(
+            (cost, kind), {"cost": cost, "kind": kind, "title": plane_title(study, front), "views": []}
+        )
         panel["views"].append(_view(study, front, number))
     order = {"part": 0, "all": 1, "device": 2}
     return sorted(panels.values(), key=lambda p: order[p["kind"]])
@@ -126,7 +126,7 @@ def _view(study: Study, front: ParetoFront, number: Mapping[str, int]) -> dict[s
         "members": [number[d.id] for d in members(study, front)] if front.target == EVERYWHERE else None,
         "front": [number[d.id] for d in front.designs],
         "contenders": sorted(number[d.id] for d in front.contenders),
-        "knee": number[front.knee] if front.knee in number else None,
+        "knee": number.get(front.knee or ""),
         "log": view.log,
         "x": [_number(x, 6) for x in view.x],
         "y": [_number(y, 6) for y in view.y],
@@ -187,6 +187,3 @@ def _number(value: float, digits: int = 4) -> float | int | str | None:
         return "∞" if value > 0 else "-∞"
     rounded = float(f"{value:.{digits}g}") if abs(value) < 10**digits or value % 1 else float(round(value))
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
-
-
-Formatter = Callable[[float], str]

@@ -10,7 +10,7 @@ from hwsim.core.design import DesignPoint, ParetoFront
 from hwsim.core.devices import Part
 from hwsim.reports.study import Study
 from hwsim.reports.view import members
-from hwsim.reports.words import cost_words, memory_words, quantity
+from hwsim.reports.words import NBSP, cost_words, memory_words, percent, quantity
 
 WITHIN = 0.01
 """Good enough: at most this much below the float metric."""
@@ -49,7 +49,7 @@ class Picks:
     def budget_words(self) -> str:
         if self.cost == "memory_bits":
             return memory_words(self.budget)
-        return f"{quantity(self.budget)} {'µs' if self.cost == 'latency_us' else self.cost.upper()}"
+        return f"{quantity(self.budget)}{NBSP}{'µs' if self.cost == 'latency_us' else self.cost.upper()}"
 
 
 def pick(study: Study, front: ParetoFront) -> Picks:
@@ -83,7 +83,7 @@ def pick(study: Study, front: ParetoFront) -> Picks:
 
 def summary(design: DesignPoint, cost: str) -> str:
     """Metric and cost of a pick for the table, without intervals."""
-    return f"{100 * design.metric:.1f} % · {cost_words(design, cost).split(' (')[0]}"
+    return f"{percent(design.metric)} · {cost_words(design, cost).split(' (')[0]}"
 
 
 def _most_accurate(designs: Iterable[DesignPoint], cost: str) -> DesignPoint | None:

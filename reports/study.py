@@ -90,8 +90,8 @@ class Study:
 
     def title(self, target: str) -> str:
         """The full name of a part or device where it is known."""
-        found = (device.title for device in (*self.parts, *self.gpus) if device.name == target)
-        return next(found, target)
+        titles = {part.name: part.title for part in self.parts} | {gpu.name: gpu.title for gpu in self.gpus}
+        return titles.get(target, target)
 
     def to_json(self) -> str:
         """The study as JSON text; `from_json` gives an equal study back."""

@@ -29,7 +29,8 @@ def members(study: Study, front: ParetoFront) -> tuple[DesignPoint, ...]:
     ordered = canonical_order(study.designs)
     if front.target == EVERYWHERE:
         return one_per_network(ordered)
-    return tuple(design for design in ordered if design.target == front.target)
+    cost = front.objectives[1]
+    return tuple(d for d in ordered if d.target == front.target and getattr(d, cost) is not None)
 
 
 def view_of(study: Study, front: ParetoFront) -> View:
@@ -44,18 +45,19 @@ def view_of(study: Study, front: ParetoFront) -> View:
     floor = max(best - max(0.08, 2.5 * (best - knee)), lowest)
     top = max([best, study.float_metric, *(design.metric_hi for design in front.designs)])
     pad = 0.05 * (top - floor) or 0.01
-    visible = [design for design in designs if design.metric >= floor]
+    bottom = floor - pad
+    visible = [design for design in designs if design.metric >= bottom]
     capacity = _capacity(study, front.target, cost)
-    low, high, is_log = _cost_range(visible, front.designs, cost)
+    low, high, is_log = _cost_range(visible, [d for d in front.designs if d.metric >= bottom], cost)
     if capacity is not None:
         high = max(high, capacity * (1.1 if is_log else 1.02)) if capacity < 2.5 * high else high
         capacity = capacity if low <= capacity <= high else None
-    return View(is_log, (low, high), (floor - pad, top + pad), len(designs) - len(visible), capacity)
+    return View(is_log, (low, high), (bottom, top + pad), len(designs) - len(visible), capacity)
 
 
 def _cost_range(visible: Sequence[DesignPoint], front: Sequence[DesignPoint], cost: str) -> tuple[float, float, bool]:
     mids = [design.objective(cost)[1] for design in visible]
-    ends = [end for d in front if d in visible for end in d.objective(cost) if math.isfinite(end)]
+    ends = [end for d in front for end in d.objective(cost) if math.isfinite(end)]
     low, high = min([*mids, *ends]), max([*mids, *ends])
     if low > 0 and high / low > LOG_FROM:
         return low / 1.15, high * 1.15, True

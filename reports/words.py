@@ -10,6 +10,9 @@ from hwsim.core.design import DesignPoint
 from hwsim.reports.study import Study
 from hwsim.reports.style import COSTS
 
+NBSP = "\u00a0"
+"""A number and its unit stay on one line."""
+
 
 def quantity(value: float, digits: int = 3) -> str:
     """`31,200`, `412`, `6.04`: thousands separated, rounded to `digits` significant digits."""
@@ -24,7 +27,7 @@ def quantity(value: float, digits: int = 3) -> str:
 
 
 def percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f}{NBSP}%"
 
 
 def metric_words(metric: float, lo: float, hi: float) -> str:
@@ -34,7 +37,7 @@ def metric_words(metric: float, lo: float, hi: float) -> str:
 
 def interval_words(value: Interval, unit: str) -> str:
     """`31,200 LUT (27,000 to 36,100)`."""
-    head = f"{quantity(value.mid)} {unit}"
+    head = f"{quantity(value.mid)}{NBSP}{unit}"
     return head if value.lo == value.hi else f"{head} ({quantity(value.lo)} to {quantity(value.hi)})"
 
 
@@ -50,16 +53,24 @@ def memory_words(bits: float) -> str:
     """`412 kbit`; below 10,000 bits as they are."""
     for size, unit in ((1e9, "Gbit"), (1e6, "Mbit"), (1e3, "kbit")):
         if bits >= 10 * size or (bits >= size and unit == "Gbit"):
-            return f"{quantity(bits / size)} {unit}"
-    return f"{quantity(bits)} bit"
+            return f"{quantity(bits / size)}{NBSP}{unit}"
+    return f"{quantity(bits)}{NBSP}bit"
 
 
-def short_formats(texts: Iterable[str]) -> dict[str, str]:
-    """Names for tables: granularity and scale type are left out where no two formats would get the same name."""
-    full = sorted(set(texts))
-    stems = {text: text.split("@")[0].split(":")[0] for text in full}
-    shared = {stem for stem in stems.values() if sum(other == stem for other in stems.values()) > 1}
-    return {text: text if stem in shared else stem for text, stem in stems.items()}
+def pair_names(designs: Iterable[DesignPoint]) -> dict[str, str]:
+    """`int6/int5` for each design id: weights and activations without scale type, which has a field of its own, and
+    without granularity where the study has but one for that format."""
+    found = tuple(designs)
+    weights, acts = _short(d.weights for d in found), _short(d.acts for d in found)
+    return {d.id: f"{weights[d.weights]}/{acts[d.acts]}" for d in found}
+
+
+def _short(texts: Iterable[str]) -> dict[str, str]:
+    without_scale = {text: text.split(":")[0] for text in set(texts)}
+    granular = sorted(set(without_scale.values()))
+    stems = [name.split("@")[0] for name in granular]
+    once = {name: stem for name, stem in zip(granular, stems, strict=True) if stems.count(stem) == 1}
+    return {text: once.get(name, name) for text, name in without_scale.items()}
 
 
 def join(words: Iterable[str]) -> str:
@@ -70,7 +81,7 @@ def join(words: Iterable[str]) -> str:
 
 def share_words(share: float) -> str:
     """`59 %`; below one percent with a digit more."""
-    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1f} %"
+    return f"{100 * share:.{0 if share >= 0.01 else 1}f}{NBSP}%"
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -80,7 +91,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     z = 1.959963984540054
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(max(share * (1 - share), 0.0) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return min(max(0.0, centre - half), share), max(min(1.0, centre + half), share)
 
 
 def float_ends(study: Study) -> tuple[float, float]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +44,8 @@ class ConstantCounts:
 def signed_digits(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Nonzero digits of the canonical signed-digit form of non-negative integers below 2^61."""
     v = np.asarray(values, dtype=np.int64)
-    return np.bitwise_count(v ^ (3 * v)).astype(np.int64)
+    digits: NDArray[np.int64] = np.bitwise_count(v ^ (3 * v)).astype(np.int64)
+    return digits
 
 
 def expected_counts(weights: Format, inputs: int, outputs: int, fan_out: int) -> ConstantCounts:
@@ -94,18 +94,21 @@ def constant_dot(weights: Operand, acts: Operand, inputs: int, counts: ConstantC
     return Bill(tuple(terms))
 
 
-@lru_cache(maxsize=65536)
 def balanced_tree_bits(operands: float, width: int) -> float:
-    """Output bits of all adders of a balanced tree over `operands` numbers of `width` bits."""
-    left, bits = operands, 0.0
+    """Output bits of all adders of a balanced tree over `operands` numbers of `width` bits; a mean number of
+    operands is interpolated."""
+    low = int(operands)
+    share = operands - low
+    return (1 - share) * _tree_bits(low, width) + (share * _tree_bits(low + 1, width) if share else 0.0)
+
+
+@lru_cache(maxsize=65536)
+def _tree_bits(operands: int, width: int) -> int:
+    left, bits = operands, 0
     while left > 1:
         width += 1
-        adders = left - ceil(left / 2) if float(left).is_integer() else left / 2
-        bits += adders * width
-        left -= adders
-        if left < 2 and not float(left).is_integer():
-            bits += (left - 1) * (width + 1) if left > 1 else 0.0
-            break
+        bits += (left // 2) * width
+        left -= left // 2
     return bits
 
 

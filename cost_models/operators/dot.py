@@ -42,9 +42,7 @@ def dot_product(
     multiply, one = multipliers(weights, acts, lanes, dsp, dsp_type)
     in_dsp = multiply.dsp > 0
     family = _array_family(one, lanes, in_dsp)
-    multiply = Bill(
-        tuple(Term(t.label, family, t.lut) for t in multiply.terms), 0, multiply.dsp, multiply.dsp_packed
-    )
+    multiply = Bill(tuple(Term(t.label, family, t.lut) for t in multiply.terms), 0, multiply.dsp, multiply.dsp_packed)
     sums = (
         Term("tree", family, float(tree_lut(one, lanes))),
         Term("accumulators", family, float(acc_bits)),
@@ -52,9 +50,7 @@ def dot_product(
     return multiply + Bill(sums, ff=acc_bits)
 
 
-def multipliers(
-    weights: Operand, acts: Operand, lanes: int, dsp: DspPolicy, dsp_type: str
-) -> tuple[Bill, Product]:
+def multipliers(weights: Operand, acts: Operand, lanes: int, dsp: DspPolicy, dsp_type: str) -> tuple[Bill, Product]:
     """`lanes` products of exact operands without their sum, and what one of them is made of.
 
     Integer products of enough bits go to DSPs. Minifloat significands never do: at most 6 bits wide, they
@@ -63,7 +59,7 @@ def multipliers(
     one = product(weights, acts)
     w, a = weights.significand, acts.significand
     if weights.kind == acts.kind == "int" and takes_dsp(w, a, dsp):
-        tiles = dsp_tiles(w, a, acts.signed, dsp_type)
+        tiles = dsp_tiles(w + (not weights.signed), a + (not acts.signed), dsp_type)
         packed = ceil(lanes / products_per_dsp(w, a, dsp_type)) if tiles == 1 else lanes * tiles
         count = packed if dsp == "pack" else lanes * tiles
         return Bill((), 0, count, packed), one
@@ -83,7 +79,7 @@ def tree_lut(one: Product, lanes: int) -> int:
 
 def _array_family(one: Product, lanes: int, in_dsp: bool) -> str:
     if in_dsp:
-        return "int_mac_dsp" if lanes == 1 else "int_dot"
+        return "int_mac_dsp" if lanes == 1 else "int_mac_dsp+int_dot"
     if one.family in ("mf_mac", "mfint_mac"):
         return one.family if lanes == 1 else f"{one.family}+addtree"
     if lanes == 1:
@@ -98,7 +94,7 @@ def _block_dot(weights: Operand, acts: Operand, lanes: int, dsp: DspPolicy, dsp_
         w, a = weights.significand, acts.significand
         in_dsp = takes_dsp(w, a, dsp)
         exponent = max(weights.exponent, acts.exponent) + 1
-        count = float(lanes * dsp_tiles(w, a, False, dsp_type)) if in_dsp else 0.0
+        count = float(lanes * dsp_tiles(w + 1, a + 1, dsp_type)) if in_dsp else 0.0
         lut = exponent if in_dsp else float_product_lut(w, a, weights.exponent, acts.exponent)
         terms = (
             Term("multipliers", "mf_fmac", float(lanes * lut)),
@@ -111,10 +107,10 @@ def _block_dot(weights: Operand, acts: Operand, lanes: int, dsp: DspPolicy, dsp_
     sums = ceil(lanes / block)
     scale = weights.scale_bits + acts.scale_bits
     scaling = (multiplier_lut(inside, scale) if scale else 0) + 9 + 9  # two exponent adders of 8 bits
-    terms = (
+    scaled = (
         Term("tree", "addtree", float(one.width * (2 * lanes - sums))),
         Term("accumulators", "addtree", float(inside * sums)),
         Term("block scales", "mf_fmac", float(scaling * sums)),
         Term("float accumulators", "mf_fmac", float(adder * sums)),
     )
-    return multiply + Bill(terms, ff=inside * sums + FLOAT_ACCUMULATOR_BITS)
+    return multiply + Bill(scaled, ff=inside * sums + FLOAT_ACCUMULATOR_BITS)

@@ -24,7 +24,7 @@ def adder(bits: int, floating: bool = False) -> Bill:
     """A sum of two numbers, the wider one `bits` wide."""
     if floating:
         return Bill((Term("adders", "mf_fmac", float(float_adder_lut(*FP32))),))
-    return Bill((Term("adders", "adder", float(bits + 1)),))
+    return Bill((Term("adders", "none", float(bits + 1)),))
 
 
 def larger_of_two(bits: int) -> Bill:
@@ -36,7 +36,7 @@ def larger_of_two(bits: int) -> Bill:
 def multiplier(w: int, a: int, dsp: DspPolicy, dsp_type: str) -> Bill:
     """A product of two numbers that vary."""
     if takes_dsp(w, a, dsp):
-        tiles = float(dsp_tiles(w, a, True, dsp_type))
+        tiles = float(dsp_tiles(w, a, dsp_type))
         return Bill(dsp=tiles, dsp_packed=tiles)
     return Bill((Term("multipliers", "int_mul_ss", float(multiplier_lut(w, a))),))
 

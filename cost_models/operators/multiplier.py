@@ -34,16 +34,14 @@ def takes_dsp(w: int, a: int, policy: DspPolicy) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def dsp_tiles(w: int, a: int, signed: bool, dsp_type: str) -> int:
-    """DSPs of one w x a bit product: tiles of the port widths (`signed`: both sides are two's complement)."""
+def dsp_tiles(w: int, a: int, dsp_type: str) -> int:
+    """DSPs of one signed w x a bit product: tiles of the signed port widths. An unsigned side counts a bit more."""
     long, short = _PORTS[dsp_type]
-    grow = 0 if signed else 1  # an unsigned side needs a sign bit
-    x, y = w, a + grow
 
     def tiles(p: int, q: int) -> int:
         return ceil((p - 1) / (long - 1)) * ceil((q - 1) / (short - 1))
 
-    return max(1, min(tiles(x, y), tiles(y, x)))
+    return max(1, min(tiles(w, a), tiles(a, w)))
 
 
 def products_per_dsp(w: int, a: int, dsp_type: str) -> int:

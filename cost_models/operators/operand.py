@@ -75,9 +75,7 @@ def operand(spec: Scaled) -> Operand:
     if isinstance(fmt, Minifloat):
         shift = max(fmt.max_magnitude_code >> fmt.mantissa, 1) - 1
         bits = fmt.significand_bits
-        return Operand(
-            "minifloat", fmt, fmt.mantissa + 1, fmt.exponent, shift, bits, fmt.signed, 0, block, scale_bits
-        )
+        return Operand("minifloat", fmt, fmt.mantissa + 1, fmt.exponent, shift, bits, fmt.signed, 0, block, scale_bits)
     if isinstance(fmt, Power):
         return _squared(fmt, block, scale_bits)
     exponent, mantissa = _NATIVE_FIELDS[fmt.name]
@@ -97,9 +95,7 @@ def _squared(fmt: Power, block: int, scale_bits: int) -> Operand:
     magnitude = fmt.bits - 1
     square = Int(2 * fmt.bits - 1, True, True)
     decode = 2 * magnitude * 2 ** max(0, magnitude - 6)  # a table of 2(b-1) outputs of b-1 inputs, 64 entries a LUT
-    return Operand(
-        "int", square, square.bits, 0, 0, (fmt.max_code**2).bit_length(), True, decode, block, scale_bits
-    )
+    return Operand("int", square, square.bits, 0, 0, (fmt.max_code**2).bit_length(), True, decode, block, scale_bits)
 
 
 def is_exact(weights: Operand, acts: Operand) -> bool:

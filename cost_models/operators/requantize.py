@@ -23,7 +23,9 @@ FLOAT_SCALE_BITS = 24
 @lru_cache(maxsize=65536)
 def requantize(acc_bits: int, target: Scaled, multiply: bool, dsp: DspPolicy, dsp_type: str) -> Bill:
     """One lane from a signed accumulator of `acc_bits` to `target`; `multiply` where a scale is no power of two."""
-    return scale_step(acc_bits, multiply, dsp, dsp_type) + encode(acc_bits, target, "mulquant" if multiply else "requant")
+    return scale_step(acc_bits, multiply, dsp, dsp_type) + encode(
+        acc_bits, target, "mulquant" if multiply else "requant"
+    )
 
 
 @lru_cache(maxsize=65536)
@@ -32,7 +34,7 @@ def scale_step(acc_bits: int, multiply: bool, dsp: DspPolicy, dsp_type: str) -> 
     if not multiply:
         return Bill()
     if takes_dsp(acc_bits, FLOAT_SCALE_BITS, dsp):
-        tiles = float(dsp_tiles(acc_bits, FLOAT_SCALE_BITS, False, dsp_type))
+        tiles = float(dsp_tiles(acc_bits, FLOAT_SCALE_BITS + 1, dsp_type))
         return Bill(dsp=tiles, dsp_packed=tiles)
     return Bill((Term("requantize", "mulquant", float(multiplier_lut(acc_bits, FLOAT_SCALE_BITS))),))
 

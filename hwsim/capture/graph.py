@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 import warnings
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -49,8 +48,8 @@ class Network:
         self.workload: Workload = build_workload(name, module, examples)
 
     def copy(self) -> Network:
-        """An independent copy: changing one leaves the other alone."""
-        return Network(self.name, deepcopy(self.module), self.examples, self.fixed_batch)
+        """A copy with a graph of its own over the same tensors."""
+        return Network(self.name, copy_graph(self.module), self.examples, self.fixed_batch)
 
     def node(self, layer: str) -> Node:
         """The graph node that produces the tensor of a layer or network input."""
@@ -61,6 +60,18 @@ class Network:
 
     def __call__(self, *inputs: Tensor) -> Any:
         return self.module(*inputs)
+
+
+def copy_graph(module: GraphModule) -> GraphModule:
+    """The same nodes, names and metadata over the same tensors and submodules: nodes may be changed freely."""
+    graph = Graph()
+    made: dict[Node, Node] = {}
+    output = graph.graph_copy(module.graph, made)
+    graph.output(output)
+    for old, new in made.items():
+        new.meta = dict(old.meta)
+    tensors = {name: tensor for name, tensor in module.named_buffers() if "." not in name}
+    return GraphModule({**tensors, **dict(module.named_children())}, graph).eval()
 
 
 def capture(model: nn.Module | ExportedProgram, *examples: Tensor, name: str = "network") -> Network:
@@ -82,7 +93,9 @@ def capture(model: nn.Module | ExportedProgram, *examples: Tensor, name: str = "
     else:
         _refuse_recurrent(model)
         program, fixed = _export(model, examples, name)
-    graph_module = _flatten(program.run_decompositions({}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph_module = _flatten(program.run_decompositions({}))
     one = tuple(x[: fixed or 1] for x in examples)
     name_layers(graph_module)
     return Network(name, graph_module, one, fixed)
@@ -221,6 +234,8 @@ def _normalised(graph: Graph, node: Node, made: dict[Node, Node]) -> Node | None
         new = graph.call_function(aten.batch_norm.default, (x, weight, bias, mean, var, False, momentum, eps, False))
     elif name == "native_layer_norm":
         new = graph.call_function(aten.layer_norm.default, fx.map_arg(node.args, lambda n: made[n]))
+    elif name in ("view", "_unsafe_view"):  # a quantizer in between may lay its output out differently
+        new = graph.call_function(aten.reshape.default, fx.map_arg(node.args, lambda n: made[n]))
     elif name.endswith("_with_indices") and name.startswith("max_pool"):
         target = getattr(aten, name.removesuffix("_with_indices")).default
         new = graph.call_function(target, fx.map_arg(node.args, lambda n: made[n]))

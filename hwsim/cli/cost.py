@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from hwsim.cli import options
 from hwsim.cli.output import emit, table
 from hwsim.core.cost import Cost
 from hwsim.core.errors import InputError
+
+if TYPE_CHECKING:
+    from hwsim.cost_models import UnitCost
 
 UNITS = ("mac", "mul", "dot", "requantize", "encode")
 
@@ -56,6 +59,7 @@ def run(
 
 def _run_unit(unit: str, weights: str, acts: str, k: int, part: str, as_json: bool) -> None:
     from hwsim.core.scaled import parse
+    from hwsim.cost_models import part as part_named
     from hwsim.cost_models import unit_cost
 
     if unit not in UNITS:
@@ -63,9 +67,18 @@ def _run_unit(unit: str, weights: str, acts: str, k: int, part: str, as_json: bo
     if k < 1:
         raise InputError(f"{k}", where="--k", hint="allowed: 1 and up")
     spec_w, spec_a = parse(weights, block="channel", scale="pow2"), parse(acts, scale="pow2")
-    result = unit_cost(unit, spec_w, spec_a, k, part)
+    result = unit_cost(unit, spec_w, spec_a, k, part_named(part))  # type: ignore[arg-type]
     document = result.as_dict()
-    emit(document, as_json, lambda: (f"{key}: {value}" for key, value in result.as_words().items()))
+    emit(document, as_json, lambda: _unit_lines(result))
+
+
+def _unit_lines(unit: UnitCost) -> Iterator[str]:
+    yield f"{unit.kind} of {unit.weights} weights and {unit.acts} activations, K = {unit.k}, on {unit.part}"
+    for name in ("lut", "ff", "dsp"):
+        yield f"  {name:<4} {getattr(unit, name)}  [{getattr(unit, name).stage}]"
+    yield f"  accumulator {unit.accumulator_bits} bits"
+    yield from (f"  of which {term}: {lut:.1f} LUT" for term, lut in unit.terms.items())
+    yield from (f"note: {note}" for note in unit.notes)
 
 
 def _lines(cost: Cost) -> Iterator[str]:

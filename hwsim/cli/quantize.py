@@ -82,7 +82,8 @@ def run(
 
 def _lines(result: Quantized, saved: str | None) -> Iterator[str]:
     model = result.model
-    yield f"{model.network.name}: weights {model.policy.weights}, activations {model.policy.acts}, recipe {model.recipe}"
+    policy = model.policy
+    yield f"{model.network.name}: weights {policy.weights}, activations {policy.acts}, recipe {model.recipe}"
     yield f"first and last layer: {model.policy.edge}; scales: {model.policy.scale}"
     if result.metric and result.float_metric:
         m, f = result.metric, result.float_metric

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hwsim.config.format_lists import check_pair, expand_formats
-from hwsim.config.schema import OBJECTIVES, StudyConfig
-from hwsim.core.assignment import Policy
+from hwsim.core.design import OBJECTIVES
 from hwsim.core.errors import HwsimError, InputError, nearest
+from hwsim.search.settings import StudyConfig
 
 
 def load_config(path: Path | str, settings: Iterable[str] = ()) -> StudyConfig:
@@ -54,7 +54,7 @@ def resolve(data: Mapping[str, Any], source: str = "configuration") -> StudyConf
     from hwsim.quant.recipe import parse_recipe
 
     for text in config.quant.recipes:
-        _at(f"{source}: quant.recipes", lambda t=text: parse_recipe(t))
+        _at(f"{source}: quant.recipes", parse_recipe, text)
     return config
 
 
@@ -75,25 +75,11 @@ def with_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str,
     return result
 
 
-def policy_of(config: StudyConfig, weights: str, acts: str, scale: Any = "f32") -> Policy:
-    """The policy of one pair of formats under a configuration."""
-    formats = config.formats
-    return Policy(
-        weights,
-        acts,
-        formats.edge,
-        tuple(formats.overrides.items()),
-        scale,
-        formats.acts_signed,
-        formats.unsigned_minifloat,
-    )
-
-
 def _expanded(config: StudyConfig, source: str) -> StudyConfig:
     formats = config.formats
     lists = {}
     for side in ("weights", "acts"):
-        lists[side] = _at(f"{source}: formats.{side}", lambda s=side: expand_formats(getattr(formats, s)))
+        lists[side] = _at(f"{source}: formats.{side}", expand_formats, getattr(formats, side))
         if not lists[side]:
             raise InputError("no format", where=f"{source}: formats.{side}", hint='e.g. ["int4", "e4m3"], "3..8"')
     if formats.pairs == "same":
@@ -110,26 +96,30 @@ def _expanded(config: StudyConfig, source: str) -> StudyConfig:
 
 
 def _check_formats(config: StudyConfig, source: str) -> None:
-    policy = policy_of(config, "none", "none")
+    policy = config.policy("none", "none")
     for side, check in (("weights", policy.weight_spec), ("acts", policy.act_spec)):
         for text in getattr(config.formats, side):
-            _at(f"{source}: formats.{side}", lambda t=text, c=check: c(t))
+            _at(f"{source}: formats.{side}", check, text)
     if config.formats.edge != "same":
-        _at(f"{source}: formats.edge", lambda: check_pair(policy, config.formats.edge))
+        _at(f"{source}: formats.edge", check_pair, policy, config.formats.edge)
     for glob, text in config.formats.overrides.items():
-        _at(f"{source}: formats.overrides.{glob}", lambda t=text: check_pair(policy, t))
+        _at(f"{source}: formats.overrides.{glob}", check_pair, policy, text)
 
 
 def _check_targets(config: StudyConfig, source: str) -> None:
     from hwsim.cost_models import part
     from hwsim.latency import device
 
-    for name in config.fpga.parts:
-        _at(f"{source}: fpga.parts", lambda n=name: part(n))
-    for name in config.gpu.devices:
-        _at(f"{source}: gpu.devices", lambda n=name: device(n))
+    found: dict[str, str] = {}
+    for key, names, load in (("fpga.parts", config.fpga.parts, part), ("gpu.devices", config.gpu.devices, device)):
+        for spec in names:
+            name = _at(f"{source}: {key}", load, spec).name
+            if name in found:
+                hint = "tables and fronts go by name: give each its own"
+                raise InputError(f"{found[name]!r} and {spec!r} are both {name}", where=f"{source}: {key}", hint=hint)
+            found[name] = spec
     if not config.fpga.parts and not config.gpu.devices:
-        raise InputError("no target", where=source, hint="name [fpga] parts or [gpu] devices (hwsim parts, hwsim devices)")
+        raise InputError("no target", where=source, hint="name [fpga] parts or [gpu] devices")
     if not config.quant.recipes:
         raise InputError("no recipe", where=f"{source}: quant.recipes", hint="see hwsim recipes")
 
@@ -143,10 +133,10 @@ def _check_search(config: StudyConfig, source: str) -> None:
         raise InputError("an objective is missing", where=where, hint="error, and a cost to set it against: lut, ...")
 
 
-def _at(where: str, action: Callable[[], Any]) -> Any:
+def _at(where: str, action: Callable[..., Any], *args: Any) -> Any:
     """Run a check; what it finds is told with the key of the configuration."""
     try:
-        return action()
+        return action(*args)
     except HwsimError as error:
         place = f"{where}: {error.where}" if error.where else where
         raise type(error)(error.message, where=place, hint=error.hint) from None

@@ -107,7 +107,6 @@ def assign(workload: Workload, policy: Policy, non_negative: Iterable[str] = ())
         For a format that does not parse or an override that matches no layer.
     """
     known = set(non_negative) | {layer.name for layer in workload if layer.non_negative}
-    known = known | {name for name in _produced(workload) if workload.origin(name) in known}
     choices = _choices(workload, policy)
     edges: dict[str, Scaled] = {}
     for layer in workload:
@@ -164,10 +163,6 @@ def _pair(policy: Policy, text: str, base: tuple[Scaled, Scaled]) -> tuple[Scale
     if not comma:
         second = first
     return weight, policy.act_spec(second) if second else base[1]
-
-
-def _produced(workload: Workload) -> tuple[str, ...]:
-    return workload.inputs + tuple(layer.name for layer in workload)
 
 
 def _data_inputs(layer: Layer) -> tuple[str, ...]:

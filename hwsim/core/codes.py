@@ -43,7 +43,7 @@ def round_to(x: ArrayLike, fmt: Format) -> NDArray[np.float64]:
     if fmt.mantissa == 0:  # the significand is the hidden bit alone: a tie at 1.5 goes to the even exponent field
         even = (binade - fmt.emin + 1) % 2 == 0
         q = np.where((np.abs(u) == 1.5 * step) & even, np.sign(u), q)
-    return q * step * fmt.stretch
+    return np.asarray(q * step * fmt.stretch, dtype=np.float64)
 
 
 def encode(x: ArrayLike, fmt: Format) -> NDArray[np.int64]:
@@ -68,7 +68,7 @@ def encode(x: ArrayLike, fmt: Format) -> NDArray[np.int64]:
     magnitude = ((binade - fmt.emin).astype(np.int64) << fmt.mantissa) + significand
     negative = np.signbit(r) & ((magnitude > 0) | (fmt.specials != "fnuz"))
     sign = negative.astype(np.int64) << (fmt.exponent + fmt.mantissa)
-    return magnitude + sign if fmt.signed else magnitude
+    return np.asarray(magnitude + sign if fmt.signed else magnitude, dtype=np.int64)
 
 
 def decode(codes: ArrayLike, fmt: Format) -> NDArray[np.float64]:
@@ -149,4 +149,4 @@ def _round_native(v: NDArray[np.float64], fmt: Native) -> NDArray[np.float64]:
         return np.clip(v, -fmt.max, fmt.max).astype(np.float32).astype(np.float64)
     _, exponent = np.frexp(v)
     step = np.ldexp(1.0, np.maximum(exponent - 1, -126) - 7)
-    return np.clip(np.rint(v / step) * step, -fmt.max, fmt.max)
+    return np.asarray(np.clip(np.rint(v / step) * step, -fmt.max, fmt.max), dtype=np.float64)

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from hwsim.core.cost import Fits, Interval
+from hwsim.core.errors import InputError, nearest
 from hwsim.core.formats import Format
 from hwsim.core.pareto import hypervolume, knee, non_dominated, robustly_non_dominated
 from hwsim.core.scaled import Scaled
+
+OBJECTIVES = ("error", "memory_bits", "lut", "ff", "dsp", "bram18", "latency_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,11 @@ class DesignPoint:
         """(lo, mid, hi) of an objective, minimised: accuracy appears as error = 1 - metric."""
         if name == "error":
             return 1 - self.metric_hi, 1 - self.metric, 1 - self.metric_lo
-        value = getattr(self, name)
+        value = getattr(self, name) if name in OBJECTIVES else None
+        if value is None:
+            raise InputError(
+                f"no objective {name!r} on {self.target}", where="objectives", hint=nearest(name, OBJECTIVES)
+            )
         if isinstance(value, Interval):
             return value.lo, value.mid, value.hi
         return float(value), float(value), float(value)

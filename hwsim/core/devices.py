@@ -104,6 +104,7 @@ def _typed(path: Path, key: str, kind: str, value: Any) -> Any:
         "tuple[str, ...]": (list, "a list"),
         "Mapping[str, float]": (dict, "a table"),
     }
+    result: Any = value
     types, words = checks[kind]
     if not isinstance(value, types) or isinstance(value, bool):
         raise InputError(f"{key} = {value!r}", where=str(path), hint=f"{words} is wanted")
@@ -111,4 +112,4 @@ def _typed(path: Path, key: str, kind: str, value: Any) -> Any:
         return tuple(_typed(path, f"{key}[{i}]", "str", x) for i, x in enumerate(value))
     if isinstance(value, dict):
         return {name: _typed(path, f"{key}.{name}", "float", x) for name, x in value.items()}
-    return float(value) if kind == "float" else value
+    return float(result) if kind == "float" else result

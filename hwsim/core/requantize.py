@@ -31,14 +31,15 @@ def requantize(acc: ArrayLike, shift: int, fmt: Int) -> NDArray[np.int64]:
         if -shift >= 62:
             raise InputError(f"a left shift by {-shift}", where="requantize", hint="allowed: up to 61 bits")
         limit = (1 << 62) >> -shift  # beyond it the value saturates anyway, for formats up to 32 bits
-        return np.clip(np.clip(a, -limit, limit) << -shift, fmt.min_code, fmt.max_code)
-    if shift >= 63:
-        return np.zeros_like(a)
-    quotient = a >> shift
-    remainder = a - (quotient << shift)
-    half = np.int64(1) << (shift - 1)
-    up = (remainder > half) | ((remainder == half) & ((quotient & 1) == 1))
-    return np.clip(quotient + up, fmt.min_code, fmt.max_code)
+        rounded = np.clip(a, -limit, limit) << -shift
+    elif shift >= 63:
+        rounded = np.zeros_like(a)
+    else:
+        quotient = a >> shift
+        remainder = a - (quotient << shift)
+        half = np.int64(1) << (shift - 1)
+        rounded = quotient + ((remainder > half) | ((remainder == half) & ((quotient & 1) == 1)))
+    return np.asarray(np.clip(rounded, fmt.min_code, fmt.max_code), dtype=np.int64)
 
 
 def hls_quantization(fmt: Int) -> str:

@@ -1,4 +1,4 @@
-"""The string grammar: what it writes it reads back; all else is an error that says what is wrong and what is allowed."""
+"""The string grammar: what it writes it reads back; all else is an error that says what is wrong, what is allowed."""
 
 from __future__ import annotations
 
@@ -105,6 +105,14 @@ def test_names(text: str, format: object) -> None:
     assert parse_format(text) == format
     if not isinstance(format, Native):
         assert parse(f"{text}@group32:pow2") == Scaled(format, 32, "pow2")  # type: ignore[arg-type]
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(
+    "name", ["int4", "uint4.narrow", "e2m1", "ue2m2", "e4m3fn", "e5m2ieee", "e4m3fnuz", "e5m2fnuz"]
+)
+def test_usual_names_are_written_without_their_bias(name: str) -> None:
+    assert str(parse_format(name)) == name
 
 
 @pytest.mark.exact

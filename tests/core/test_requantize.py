@@ -65,6 +65,14 @@ def test_the_farthest_left_shifts_saturate_or_say_so() -> None:
         requantize([1], -62, fmt)
 
 
+@pytest.mark.parametrize("shift", range(58, 67))
+def test_shifts_as_wide_as_the_accumulator(shift: int) -> None:
+    ends = [s * (2**k + d) for k in (57, 58, 59, 60, 61) for d in (-1, 0, 1) for s in (-1, 1)]
+    acc = [*ends, -(2**62) + 1, 2**62 - 1]
+    for fmt in (int_format(2), Int(8, True, False), uint_format(1)):
+        assert requantize(acc, shift, fmt).tolist() == [by_fractions(a, shift, fmt) for a in acc]
+
+
 def test_shapes_and_hls_modes() -> None:
     assert requantize(np.zeros((2, 0, 3), dtype=np.int64), 3, int_format(4)).shape == (2, 0, 3)
     assert requantize(5, 1, int_format(4)).shape == ()

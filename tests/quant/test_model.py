@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ FORMATS = "int8 int4 int8@tensor int4@group8 uint8+zp int3:pow2 e4m3 e2m1 e5m2 e
 ACTS = "int8 e4m3 mxfp8_e4m3 int8@channel uint8+zp fp16 none pow8 nvfp4"
 
 
+@lru_cache
 def calibrated(name: str) -> Calibration:
+    """Shared by tests, none of which changes it."""
     model, x = build(name)
     return calibrate(fold_batchnorm(capture(model, x[:1], name=name)), x)
 

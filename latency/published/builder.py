@@ -63,9 +63,14 @@ class NetworkBuilder:
         act: str | None = "relu",
     ) -> str:
         """Convolution, batch norm and activation (`act=None` leaves it out)."""
-        y = self.conv(x, cout, k, s=s, p=p, groups=groups)
-        y = self._layer("norm", "batch_norm", (y,), self.shapes[y], params=2 * cout)
+        y = self.norm(self.conv(x, cout, k, s=s, p=p, groups=groups))
         return self.act(y, act) if act else y
+
+    def norm(self, x: str) -> str:
+        return self._layer("norm", "batch_norm", (x,), self.shapes[x], params=2 * self.shapes[x][1])
+
+    def norm_act(self, x: str) -> str:
+        return self.act(self.norm(x))
 
     def act(self, x: str, op: str = "relu") -> str:
         return self._layer("activation", op, (x,), self.shapes[x], non_negative=op in ("relu", "relu6"))
@@ -105,6 +110,13 @@ class NetworkBuilder:
 
     def multiply(self, x: str, gate: str) -> str:
         return self._layer("elementwise", "mul", (x, gate), self.shapes[x])
+
+    def scale(self, x: str) -> str:
+        """Multiplication by one learned factor a channel."""
+        return self._layer("elementwise", "mul", (x,), self.shapes[x])
+
+    def reduce(self, x: str, out: Shape) -> str:
+        return self._layer("reduce", "mean", (x,), out)
 
     def concat(self, parts: list[str]) -> str:
         first = self.shapes[parts[0]]

@@ -1,5 +1,7 @@
-"""The tables of a study's configuration and their defaults. Values are checked one by one here, against each other
-and against the catalogues of formats, recipes and targets in `read`."""
+"""What a study is asked for: the tables of its configuration and their defaults.
+
+Values are checked one by one here; `hwsim.config` reads files and checks formats, recipes and targets.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-OBJECTIVES = ("error", "lut", "ff", "dsp", "bram18", "latency_us", "memory_bits")
+from hwsim.core.assignment import Policy
+from hwsim.core.scaled import ScaleType
 
 
 def _words(value: Any) -> Any:
@@ -96,11 +99,13 @@ class FpgaTable(_Table):
     ----------
     parts : FPGA parts; none, and no FPGA design is made.
     arch, reuse : as `hwsim cost` takes them; `reuse` may be a table of layer names.
+    dsp : what goes into DSPs: `auto` (as tools choose), `never`, or `pack` (four 4 x 4 products in one).
     """
 
     parts: Words = ()
     arch: Literal["dataflow", "overlay"] = "dataflow"
     reuse: Positive | Literal["auto"] | dict[str, Positive] = "auto"
+    dsp: Literal["auto", "never", "pack"] = "auto"
 
 
 class GpuTable(_Table):
@@ -141,7 +146,7 @@ class SearchTable(_Table):
 
 
 class StudyConfig(_Table):
-    """A whole study; `hwsim.config.load_config` reads one from a file."""
+    """A whole study, with every list of formats written out; `hwsim.config.load_config` reads one from a file."""
 
     model: ModelTable
     data: DataTable = DataTable()
@@ -150,6 +155,12 @@ class StudyConfig(_Table):
     gpu: GpuTable = GpuTable()
     quant: QuantTable = QuantTable()
     search: SearchTable = SearchTable()
+
+    def policy(self, weights: str, acts: str, scale: ScaleType = "f32") -> Policy:
+        """The policy of one pair of formats."""
+        formats = self.formats
+        overrides = tuple(formats.overrides.items())
+        return Policy(weights, acts, formats.edge, overrides, scale, formats.acts_signed, formats.unsigned_minifloat)
 
     def as_dict(self) -> dict[str, Any]:
         """Nested plain values, all defaults filled in; what was left open is left out."""

@@ -1,0 +1,108 @@
+"""Sliding windows: line buffers in front of convolutions and pools, and the pools and reductions themselves."""
+
+from __future__ import annotations
+
+from math import ceil, log2, prod
+
+from hwsim.core.errors import UnsupportedError
+from hwsim.core.workload import Layer, Shape
+from hwsim.cost_models.bill import Bill, Term, total
+from hwsim.cost_models.layers.site import Price, Site, Stream
+from hwsim.cost_models.memory import storage
+from hwsim.cost_models.operators.lanes import adder, larger_of_two, multiplier, table
+
+WINDOW_CONTROL_LUT = 300.0  # the constant of FINN's sliding-window unit
+
+
+def line_buffers(spatial: Shape, reach: tuple[int, ...], word_bits: int) -> Bill:
+    """Rows kept for a window: one memory a row, `reach` - 1 rows deep along each axis but the last."""
+    bills = []
+    for axis in range(len(reach) - 1):
+        rows = prod(reach[:axis]) * (reach[axis] - 1)
+        if rows > 0:
+            bills.append(storage(word_bits, prod(spatial[axis + 1 :]), "line buffers").times(rows))
+    return total(bills)
+
+
+def window_reach(layer: Layer) -> tuple[int, ...]:
+    """Input positions that a window spans on each axis, dilation included."""
+    dilation = layer.dilation or (1,) * len(layer.kernel)
+    return tuple((k - 1) * d + 1 for k, d in zip(layer.kernel, dilation, strict=True))
+
+
+def window_need(layer: Layer, spatial: Shape) -> float:
+    """Share of the input positions that come before the first window is complete."""
+    reach = window_reach(layer)
+    padding = layer.padding or (0,) * len(reach)
+    position = 0
+    for axis, (span, pad) in enumerate(zip(reach, padding, strict=True)):
+        position += max(span - 1 - pad, 0) * prod(spatial[axis + 1 :])
+    return min(1.0, (position + 1) / max(1, prod(spatial)))
+
+
+def price_pool(site: Site) -> Price:
+    """Max pools compare codes; average pools add and leave the division to the next scale."""
+    layer, stream = site.layer, site.inputs[0]
+    spatial = layer.in_shapes[0][2:]
+    out_words = prod(layer.out_shape[2:])
+    taps = prod(layer.kernel) if layer.kernel else ceil(prod(spatial) / max(1, out_words))
+    if "max" not in layer.op and "avg" not in layer.op:
+        raise UnsupportedError(f"a pool {layer.op!r}", hint="max and average pools are modelled")
+    largest = "max" in layer.op
+    bits = stream.bits if largest else _sum_bits(stream, taps)
+    out = stream if largest else stream.carried(bits)
+    overlapping = bool(layer.kernel) and any(
+        s < k for s, k in zip(layer.stride or layer.kernel, layer.kernel, strict=True)
+    )
+    unit = _pool_unit(stream, bits, largest)
+    if overlapping:
+        bill = unit.times((taps - 1) * stream.lanes)
+        bill += line_buffers(spatial, window_reach(layer), stream.word_bits)
+        bill += Bill((Term("window control", "none", WINDOW_CONTROL_LUT),), ff=taps * stream.word_bits)
+    else:  # one running result a column of outputs
+        row = layer.out_shape[-1] if len(spatial) > 1 else 1
+        bill = unit.times(stream.lanes) + storage(stream.lanes * bits, row * stream.word_cycles, "line buffers")
+    need = window_need(layer, spatial) if layer.kernel else 1.0
+    out = Stream(out_words, stream.channels, bits, stream.lanes, out.kind, stream.float_scale, out.spec)
+    return Price(bill, out, stream.words * stream.word_cycles, 2, need)
+
+
+def price_reduce(site: Site) -> Price:
+    """Sums, means, extremes and variances over any axes, one accumulator a channel."""
+    layer, stream = site.layer, site.inputs[0]
+    count = max(1, layer.in_elements // max(1, layer.out_elements))
+    over_words = count % stream.words == 0 and stream.words > 1
+    bits = _sum_bits(stream, count)
+    if layer.op in ("mean", "sum", "cumsum"):
+        unit, out = _pool_unit(stream, bits, False), stream.carried(bits)
+    elif layer.op in ("amax", "amin", "max", "min"):
+        unit, out = _pool_unit(stream, stream.bits, True), stream
+    elif layer.op == "argmax":
+        index = max(1, ceil(log2(max(2, count))))
+        unit = larger_of_two(stream.bits) + Bill((Term("comparators", "none", float(index)),), ff=index)
+        out = stream.carried(index)
+    elif layer.op in ("var", "std", "norm"):
+        square = multiplier(stream.fixed_bits, stream.fixed_bits, site.dsp, site.dsp_type)
+        unit = square + _pool_unit(stream, bits, False) + adder(2 * bits) + table(2 * bits)
+        out = stream.carried(bits)
+    else:
+        raise UnsupportedError(f"a reduction {layer.op!r}", hint="mean, sum, cumsum, max, min, argmax, var, std, norm")
+    words = 1 if over_words else stream.words
+    channels = max(1, layer.out_elements // words)
+    lanes = min(stream.lanes, channels)
+    held = storage(stream.lanes * bits, stream.word_cycles, "accumulators")
+    result = Stream(words, channels, out.bits, lanes, out.kind, stream.float_scale, out.spec)
+    return Price(
+        unit.times(stream.lanes) + held, result, stream.words * stream.word_cycles, 2, 1.0 if over_words else 0.0
+    )
+
+
+def _sum_bits(stream: Stream, count: int) -> int:
+    return 32 if stream.kind == "float" else stream.fixed_bits + ceil(log2(max(count, 1)))
+
+
+def _pool_unit(stream: Stream, bits: int, largest: bool) -> Bill:
+    if largest:
+        return larger_of_two(stream.bits)
+    decode = Bill((Term("decoders", "mf_dec", float(stream.decode_lut)),)) if stream.decode_lut else Bill()
+    return decode + adder(bits, stream.kind == "float") + Bill(ff=bits)

@@ -1,0 +1,204 @@
+"""The cost of a whole network on a part: resources, time, intervals, and whether it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from hwsim.core.assignment import Assignment
+from hwsim.core.codes import WeightCodes
+from hwsim.core.cost import Cost, Fits, Interval, LayerCost
+from hwsim.core.devices import Part
+from hwsim.core.errors import InputError, nearest
+from hwsim.core.workload import Layer, Workload
+from hwsim.cost_models.bill import Bill
+from hwsim.cost_models.clock import clock_ratios, latency_interval
+from hwsim.cost_models.dataflow import NO_FORMATS, Pipeline, build_pipeline, formats_of
+from hwsim.cost_models.folding import Reuse, auto_reuse, given_reuse
+from hwsim.cost_models.layers.products import constants_are_cheaper
+from hwsim.cost_models.operators.multiplier import DSP_POLICIES, DspPolicy
+from hwsim.cost_models.overlay import Overlay, build_overlay
+from hwsim.cost_models.residuals import lut_interval, residuals, scaled_interval
+
+Architecture = Literal["dataflow", "overlay"]
+UNCALIBRATED = "uncalibrated: formula, not fitted to synthesis"
+SCOPE = (
+    "LUT intervals are the formulas' errors on open synthesis of operators (Yosys 0.70, UltraScale+); how parts of a "
+    "network grow or shrink together in a vendor's tool is not in them; network inputs arrive quantized"
+)
+
+
+def estimate(
+    workload: Workload,
+    assignment: Assignment,
+    part: Part,
+    *,
+    arch: Architecture = "dataflow",
+    reuse: Reuse = 1,
+    dsp: DspPolicy = "auto",
+    codes: Mapping[str, WeightCodes] | None = None,
+    array: tuple[int, int] | None = None,
+) -> Cost:
+    """LUT, FF, DSP, block RAM, latency and initiation interval of a network, by formula.
+
+    Parameters
+    ----------
+    workload, assignment : the network, and the format of each weight and tensor.
+    arch : `dataflow` (hardware for every layer) or `overlay` (one array for all).
+    reuse : dataflow only. Cycles a position of every layer, or by layer name (others 1); `auto` finds the fastest
+        balanced design whose middle estimate fits the part.
+    dsp : `auto` places integer products of 9 bits and more in DSPs, one each, as tools do; `pack` places as many in
+        each DSP as vendor notes show; `never` keeps all in LUTs.
+    codes : integer codes of weights by layer. Where a layer is fully parallel, its constant multipliers are then
+        counted in its own codes instead of the mean over all codes.
+    array : overlay only. (PE, SIMD); by default the largest power-of-two array that fits.
+
+    Returns
+    -------
+    Cost
+        `layers[].terms` sum to `layers[].lut`, and all layers to the middle of each total. An overlay's hardware is
+        one entry named `(array)`.
+
+    Raises
+    ------
+    InputError
+        For an unknown architecture, policy, layer name, or a reuse below 1.
+    UnsupportedError
+        Naming the layer whose operator or format has no formula.
+    """
+    _check("arch", arch, get_args(Architecture))
+    _check("dsp", dsp, DSP_POLICIES)
+    if arch == "overlay":
+        return _overlay_cost(build_overlay(workload, assignment, part, dsp, array), assignment, part)
+    notes: tuple[str, ...]
+    if isinstance(reuse, str):
+        _check("reuse", reuse, ("auto",))
+
+        def fits(trial: Mapping[str, int]) -> bool:
+            return _mid_fits(build_pipeline(workload, assignment, part, trial, dsp), part)
+
+        def choose(layer: Layer, slowest: int) -> int:
+            formats = formats_of(layer, assignment)
+            return 1 if constants_are_cheaper(layer, formats, slowest, dsp, part.dsp_type) else slowest
+
+        factors, found = auto_reuse(workload, fits, choose)
+        notes = () if found else (f"not even the smallest design fits {part.name}",)
+    else:
+        factors, notes = given_reuse(workload, reuse)
+    pipeline = build_pipeline(workload, assignment, part, factors, dsp, codes)
+    return _dataflow_cost(pipeline, assignment, part, notes, bool(codes))
+
+
+def fits_part(part: Part, lut: Interval, ff: Interval, dsp: Interval, bram18: Interval) -> Fits:
+    """`yes` when even the high ends fit, `no` when some low end does not, else `uncertain`."""
+    pairs = ((lut, part.lut), (ff, part.ff), (dsp, part.dsp), (bram18, part.bram18))
+    if any(interval.lo > available for interval, available in pairs):
+        return "no"
+    return "yes" if all(interval.hi <= available for interval, available in pairs) else "uncertain"
+
+
+def _mid_fits(pipeline: Pipeline, part: Part) -> bool:
+    bills = [placed.bill for placed in pipeline.placed]
+    return (
+        sum(b.lut for b in bills) <= part.lut
+        and sum(b.ff for b in bills) <= part.ff
+        and sum(b.dsp for b in bills) <= part.dsp
+        and sum(b.bram18 for b in bills) <= part.bram18
+    )
+
+
+def _dataflow_cost(
+    pipeline: Pipeline, assignment: Assignment, part: Part, notes: tuple[str, ...], counted: bool
+) -> Cost:
+    layers = []
+    for placed in pipeline.placed:
+        layer, made = placed.layer, placed.price
+        formats = assignment.layers.get(layer.name, NO_FORMATS)
+        weight = formats.weight.label if formats.weight is not None else ""
+        acts = formats.acts[0].label if formats.acts else (made.out.spec.label if made.out.spec else "")
+        layers.append(
+            _entry(layer.name, layer.kind, placed.bill, made.cycles, weight, acts, made.accumulator_bits, made.reuse)
+        )
+    if any(entry.reuse > 1 for entry in layers):
+        times = residuals()["hls_dense_lut"].middle
+        notes += (
+            f"hls4ml's C synthesis reports {times:.0f} times these LUTs (median of dense layers): it counts high",
+        )
+    if any(entry.terms.get("constant multipliers") for entry in layers):
+        source = "their own codes" if counted else "the mean over all codes"
+        notes += (f"fully parallel layers have constant weights in LUTs, counted in {source}",)
+    bills = [placed.bill for placed in pipeline.placed]
+    return _cost(part, bills, pipeline.latency_cycles, pipeline.ii_cycles, layers, assignment, notes)
+
+
+def _overlay_cost(overlay: Overlay, assignment: Assignment, part: Part) -> Cost:
+    name = f"{overlay.pe} x {overlay.simd}"
+    layers = [_entry("(array)", "overlay", overlay.bill, 0, "", "", 0, 1)]
+    for run in overlay.layers:
+        formats = assignment.layers.get(run.layer.name, NO_FORMATS)
+        weight = formats.weight.label if formats.weight is not None else ""
+        acts = formats.acts[0].label if formats.acts else ""
+        layers.append(_entry(run.layer.name, run.layer.kind, Bill(), run.cycles, weight, acts, run.accumulator_bits, 1))
+    where = "on chip" if overlay.activations_on_chip else "in DRAM between layers"
+    notes = (f"an array of {name}; weights from DRAM at {part.dram_gbps:g} GB/s, activations {where}",)
+    cycles = overlay.latency_cycles
+    return _cost(part, [overlay.bill], cycles, max(1, cycles), layers, assignment, notes)
+
+
+def _entry(
+    name: str, kind: str, bill: Bill, cycles: int, weight: str, acts: str, accumulator_bits: int, reuse: int
+) -> LayerCost:
+    terms = bill.by_label()
+    return LayerCost(
+        name,
+        kind,
+        sum(terms.values()),
+        bill.ff,
+        bill.dsp,
+        bill.bram18,
+        cycles,
+        weight,
+        acts,
+        accumulator_bits,
+        reuse,
+        terms,
+    )
+
+
+def _cost(
+    part: Part,
+    bills: list[Bill],
+    latency_cycles: float,
+    ii_cycles: int,
+    layers: list[LayerCost],
+    assignment: Assignment,
+    notes: tuple[str, ...],
+) -> Cost:
+    lut = lut_interval(bills)
+    ff = scaled_interval(sum(b.ff for b in bills), "ff", "FF")
+    dsp = scaled_interval(sum(b.dsp for b in bills), "dsp", "DSP", low=sum(b.dsp_packed for b in bills))
+    bram18 = scaled_interval(sum(b.bram18 for b in bills), "bram18", "BRAM18")
+    ratios = clock_ratios(assignment)
+    clock = (
+        f"clock assumed {part.clock_mhz:g} MHz, {ratios[0]:.2f} to {ratios[1]:.2f} of it by format"
+        if ratios != (1.0, 1.0)
+        else f"clock assumed {part.clock_mhz:g} MHz"
+    )
+    return Cost(
+        part.name,
+        lut,
+        ff,
+        dsp,
+        bram18,
+        latency_interval(latency_cycles, part, ratios),
+        Interval.exact(float(ii_cycles), "cycles"),
+        part.clock_mhz,
+        fits_part(part, lut, ff, dsp, bram18),
+        tuple(layers),
+        (UNCALIBRATED, SCOPE, clock, *notes),
+    )
+
+
+def _check(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{key} = {value!r}", where=key, hint=nearest(str(value), allowed))

@@ -1,0 +1,151 @@
+"""From a quantized network, or a design of a finished study, to an HLS project that is proven bit-exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwsim.core.cost import Cost
+from hwsim.core.design import DesignPoint
+from hwsim.core.errors import InputError, UnsupportedError
+from hwsim.cost_models import estimate
+from hwsim.cost_models import part as part_named
+from hwsim.hls.project import HlsProject, export_hls
+from hwsim.hls.verification import Verification, verify
+from hwsim.quant.model import QuantizedModel, quantize_network
+from hwsim.search.record import RunRecord, load_run
+from hwsim.search.subject import Subject, load_subject
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported design.
+
+    Attributes
+    ----------
+    project : the folder and its record.
+    cost : the estimate that goes with it.
+    verification : outcome of the C simulation, or None when it was not asked for.
+    """
+
+    project: HlsProject
+    cost: Cost
+    verification: Verification | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of `hwsim export --json`."""
+        checked = self.verification
+        return {
+            "project": str(self.project.folder),
+            "metric": checked.metric if checked else None,
+            "bit_exact": checked.mismatches == 0 if checked else None,
+            "mismatches": checked.mismatches if checked else None,
+            "samples": checked.samples if checked else 0,
+            "weight_types": self.project.weight_types,
+            "io": self.project.io,
+            "cost": self.cost.as_dict(),
+            "notes": list(self.project.notes),
+        }
+
+
+def export_project(
+    model: QuantizedModel,
+    folder: Path,
+    *,
+    part: str,
+    reuse: int | str | Mapping[str, int] = "auto",
+    verify: Any = None,
+    labels: Any = None,
+    progress: Say | None = None,
+) -> Exported:
+    """Write the HLS project of a quantized network and, with data, compare its C simulation with the network.
+
+    Parameters
+    ----------
+    part : as `hwsim parts` lists them; it must be an AMD part with a part number.
+    reuse : as for `cost`; `auto` takes the factors that the estimate chose.
+    verify : inputs (rows, ...), or None to leave the comparison out.
+
+    Raises
+    ------
+    VerificationError
+        When a single value differs; layer and first sample are named.
+    """
+    target = part_named(part)
+    cost = estimate(model.network.workload, model.assignment, target, reuse=reuse, codes=model.codes)
+    factors = (
+        {layer.name: layer.reuse for layer in cost.layers if layer.name in model.codes} if reuse == "auto" else reuse
+    )
+    project = export_hls(
+        model,
+        folder,
+        part=target.part_number,
+        clock_mhz=target.clock_mhz,
+        reuse=factors,  # type: ignore[arg-type]
+        cost=cost.as_dict(),
+        progress=progress,
+    )
+    outcome = None
+    if verify is not None:
+        outcome = _verify(project, model, verify, labels, progress)
+    return Exported(HlsProject.load(project.folder), cost, outcome)
+
+
+def export_design(
+    run_dir: Path, design_id: str, folder: Path, *, samples: int, progress: Say | None = None
+) -> tuple[DesignPoint, Exported]:
+    """Export a design of a study exactly as it was evaluated, checked on rows of the study's evaluation data.
+
+    Raises
+    ------
+    InputError
+        For an unknown design, or when model or data changed since the study.
+    UnsupportedError
+        For a design on a GPU.
+    """
+    record = load_run(run_dir)
+    design = record.design(design_id)
+    if design.part is None:
+        raise UnsupportedError(
+            f"design {design.id} is for {design.device}, a GPU",
+            where=str(run_dir),
+            hint="HLS projects are made of designs on an FPGA part: see the column part of designs.csv",
+        )
+    subject = load_subject(record.config)
+    _check_unchanged(record, subject)
+    model = rebuild(record, subject, design)
+    x, y = subject.evaluation.x, subject.evaluation.y
+    count = min(samples, len(x))
+    exported = export_project(
+        model,
+        folder,
+        part=design.part,
+        reuse=record.config.fpga.reuse,
+        verify=x[:count] if count else None,
+        labels=None if y is None else y[:count],
+        progress=progress,
+    )
+    return design, exported
+
+
+def rebuild(record: RunRecord, subject: Subject, design: DesignPoint) -> QuantizedModel:
+    """The quantized network of a design."""
+    policy = record.config.policy(design.weights, design.acts, design.scale)  # type: ignore[arg-type]
+    return quantize_network(subject.calibrated(design.seed), policy, subject.recipes[design.recipe])
+
+
+def _check_unchanged(record: RunRecord, subject: Subject) -> None:
+    now, then = subject.identity(), record.manifest["identity"]
+    for key, value in now.items():
+        if value != then[key]:
+            raise InputError(
+                f"the {key} changed since the study", where=str(record.run_dir), hint="run the study again, then export"
+            )
+
+
+def _verify(project: HlsProject, model: QuantizedModel, x: Any, labels: Any, progress: Say | None) -> Verification:
+    return verify(project, model, x, len(x), labels=labels, progress=progress)

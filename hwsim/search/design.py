@@ -1,0 +1,121 @@
+"""One candidate on one target: the quantized network's figures and the target's cost, joined in a DesignPoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hwsim.core.cost import Cost, KernelTime, LayerCost
+from hwsim.core.design import DesignPoint
+from hwsim.core.devices import Part
+from hwsim.quant.model import QuantizedModel
+from hwsim.search.codec import Score
+from hwsim.search.plan import Candidate, Target
+
+_LAYER_COSTS = ("lut", "ff", "dsp", "bram18", "cycles", "reuse")
+_KERNEL_TIMES = ("latency_us", "precision", "bound")
+
+
+def price(id: str, candidate: Candidate, score: Score, model: QuantizedModel, target: Target) -> DesignPoint:
+    """The design of a quantized network on a target; analytic, a few milliseconds."""
+    common: dict[str, Any] = {
+        "id": id,
+        "weights": candidate.weights,
+        "acts": candidate.acts,
+        "edge": model.policy.edge,
+        "scale": candidate.scale,
+        "recipe": candidate.recipe,
+        "seed": candidate.seed,
+        "metric": score.value,
+        "metric_lo": score.lo,
+        "metric_hi": score.hi,
+        "metric_name": score.name,
+        "memory_bits": model.memory_bits,
+    }
+    on_target = _on_part if isinstance(target.device, Part) else _on_gpu
+    return DesignPoint(**common, **on_target(model, target))
+
+
+def layer_rows(model: QuantizedModel) -> list[dict[str, Any]]:
+    """Formats, work and accumulators of each layer that holds weights or multiplies, in order of execution."""
+    rows = []
+    workload = model.network.workload
+    for made in model.layers:
+        layer = workload[made.name]
+        rows.append(
+            {
+                "name": made.name,
+                "kind": made.kind,
+                "weight": str(made.weight) if made.weight else None,
+                "act": ",".join(str(spec) for spec in made.acts),
+                "macs": layer.macs,
+                "params": layer.params,
+                "accumulator_bits": model.accumulator_bits(layer) if made.acts else None,
+                "weight_sqnr_db": made.weight_sqnr_db,
+            }
+        )
+    return rows
+
+
+def _on_part(model: QuantizedModel, target: Target) -> dict[str, Any]:
+    from hwsim.cost_models import estimate
+
+    knobs = target.knobs
+    cost: Cost = estimate(model.network.workload, model.assignment, target.device, codes=model.codes, **knobs)
+    reuse = "by layer" if isinstance(knobs["reuse"], Mapping) else knobs["reuse"]
+    dsp = "" if knobs["dsp"] == "auto" else f", DSPs: {knobs['dsp']}"
+    return {
+        "part": target.name,
+        "device": None,
+        "setting": f"{knobs['arch']}, reuse {reuse}{dsp}",
+        "lut": cost.lut,
+        "ff": cost.ff,
+        "dsp": cost.dsp,
+        "bram18": cost.bram18,
+        "latency_us": cost.latency_us,
+        "fits": cost.fits,
+        "note": "; ".join(cost.notes),
+        "layers": _joined(layer_rows(model), cost.layers, _LAYER_COSTS),
+    }
+
+
+def _on_gpu(model: QuantizedModel, target: Target) -> dict[str, Any]:
+    from hwsim.latency import predict
+
+    knobs = target.knobs
+    prediction = predict(
+        model.network.workload,
+        target.device,
+        batches=(knobs["batch"],),
+        precision=knobs["precision"],
+        runtime=knobs["runtime"],
+        assignment=model.assignment,
+    )
+    (batch,) = prediction.batches
+    notes = [*prediction.notes, *(["outside what the predictor was fitted on"] if batch.out_of_domain else [])]
+    return {
+        "part": None,
+        "device": target.name,
+        "setting": f"batch {batch.batch}, {prediction.precision}, {prediction.runtime}",
+        "lut": None,
+        "ff": None,
+        "dsp": None,
+        "bram18": None,
+        "latency_us": batch.latency_us,
+        "fits": None,
+        "note": "; ".join(notes),
+        "layers": _joined(layer_rows(model), batch.layers, _KERNEL_TIMES),
+    }
+
+
+def _joined(
+    rows: list[dict[str, Any]], costs: Iterable[LayerCost | KernelTime], columns: tuple[str, ...]
+) -> tuple[Mapping[str, Any], ...]:
+    """Each layer with its cost, then what costs something without being such a layer (pooling, sums, kernels)."""
+    by_name = {row["name"]: dict(row) for row in rows}
+    for cost in costs:
+        row = by_name.setdefault(cost.name, {"name": cost.name, "kind": cost.kind})
+        row |= {name: getattr(cost, name) for name in columns}
+        if isinstance(cost, LayerCost):
+            row["terms"] = dict(cost.terms)
+    return tuple(by_name.values())

@@ -1,0 +1,8 @@
+"""GPU latency: devices, the precision a format runs in, kernels of a runtime, a calibrated roofline with intervals."""
+
+from hwsim.latency.catalog import RUNTIMES, device, devices
+from hwsim.latency.kernels import Kernel, kernels
+from hwsim.latency.precision import precision_for, represents
+from hwsim.latency.predict import predict
+
+__all__ = ["RUNTIMES", "Kernel", "device", "devices", "kernels", "precision_for", "predict", "represents"]

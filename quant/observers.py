@@ -1,0 +1,209 @@
+"""Scales from what tensors hold: of weights at once, of activations batch by batch in bounded memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hwsim.core.errors import InputError
+from hwsim.core.scaled import Scaled
+from hwsim.quant.block_kernels import block_scales, tensor_scale_of
+from hwsim.quant.groups import group_count, group_views
+from hwsim.quant.ranges import MSE, Lp, Method, MinMax, Percentile, scale_of_range, search_range
+from hwsim.quant.streaming import Reservoir, Tails, rank_from_top
+
+__all__ = ["MSE", "Lp", "Method", "MinMax", "Observer", "Percentile", "weight_scale"]
+
+Scale = tuple[Tensor, Tensor | None]
+
+
+def weight_scale(w: Tensor, spec: Scaled, method: Method) -> Scale:
+    """Scale and zero point (None unless `spec.zero_point`) of a weight, output channels first.
+
+    Returns
+    -------
+    scale, zero_point
+        In the type of `w` (float32 for 16-bit types); shape () by tensor, (C, 1, ...) by channel, (C, groups) by group.
+        Block formats get the scales of their rule, whatever the method; machine formats get 1.
+
+    Raises
+    ------
+    InputError
+        For an empty tensor, NaN or infinite values.
+    """
+    if w.numel() == 0 or not torch.isfinite(w).all():
+        raise InputError("empty, or NaN or infinite values", where="weight", hint="repair the checkpoint")
+    dtype = torch.float64 if w.dtype == torch.float64 else torch.float32
+    w = w.detach().to(dtype).contiguous()
+    if spec.is_native:
+        return torch.ones((), dtype=dtype), None
+    matrix = w.reshape(w.shape[0] if w.dim() else 1, -1)
+    if spec.scale in ("e8m0", "e4m3"):
+        return block_scales(matrix, spec), None
+    if isinstance(spec.block, int):
+        return _group_scales(matrix, spec, spec.block, method)
+    by_channel = spec.block == "channel"
+    shape = (w.shape[0], *(1,) * (w.dim() - 1)) if by_channel else ()
+    return _shaped(_scale_of_rows(matrix if by_channel else matrix.view(1, -1), spec, method), shape, dtype)
+
+
+class Observer:
+    """What passed through one tensor of a network: extremes, tails and a seeded sample, in bounded memory.
+
+    Parameters
+    ----------
+    axis : the channel axis.
+    samples : elements to keep, about; at least 256 positions with all their channels.
+    seed : of the sample.
+    name : of the tensor, for messages.
+    """
+
+    def __init__(self, *, axis: int = 1, samples: int = 1 << 17, seed: int = 0, name: str = "activation") -> None:
+        self.axis, self.name = axis, name
+        self.elements = 0
+        self._reservoir = Reservoir(samples, seed)
+        self._tails = Tails()
+        self._dtype = torch.float32
+        self._shape: tuple[int, ...] = ()
+        self._low: NDArray[np.float64] = np.zeros(0)
+        self._high: NDArray[np.float64] = np.zeros(0)
+
+    def update(self, x: Tensor) -> None:
+        """Take in a batch.
+
+        Raises
+        ------
+        InputError
+            For an empty tensor, NaN or infinite values, or a number of channels that changes.
+        """
+        if x.numel() == 0 or not x.is_floating_point():
+            raise InputError(
+                f"a tensor of {x.dtype}, shape {tuple(x.shape)}", where=self.name, hint="wanted: floats, at least one"
+            )
+        x = x.detach().cpu()
+        x = x if x.dtype == torch.float64 else x.float()
+        axis = self.axis % x.dim() if -x.dim() <= self.axis < x.dim() else max(0, x.dim() - 1)
+        by_position = x.reshape(1, -1) if x.dim() < 2 else x.movedim(axis, -1)
+        lead = tuple(range(by_position.dim() - 1))
+        low, high = by_position.amin(lead).double().numpy(), by_position.amax(lead).double().numpy()
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise InputError("NaN or infinite values", where=self.name, hint="check weights and calibration data")
+        if self.elements and low.shape != self._low.shape:
+            raise InputError(
+                f"{len(low)} channels, {len(self._low)} before", where=self.name, hint="batches may differ in rows only"
+            )
+        self._low = np.minimum(self._low, low) if self.elements else low
+        self._high = np.maximum(self._high, high) if self.elements else high
+        self._dtype, self.elements = x.dtype, self.elements + x.numel()
+        self._shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
+        self._reservoir.update(by_position)
+        self._tails.update(x.reshape(-1))
+
+    @property
+    def low(self) -> float:
+        """The smallest value seen."""
+        return float(self._low.min())
+
+    @property
+    def high(self) -> float:
+        """The largest value seen."""
+        return float(self._high.max())
+
+    @property
+    def non_negative(self) -> bool:
+        """Whether values were seen and none of them was negative."""
+        return self.elements > 0 and self.low >= 0.0
+
+    @property
+    def sample(self) -> Tensor:
+        """Positions drawn evenly from all batches, shape (positions, channels)."""
+        return torch.from_numpy(self._reservoir.rows)
+
+    def scale(self, spec: Scaled, method: Method) -> Scale:
+        """Scale and zero point (None unless `spec.zero_point`): shape () by tensor, (1, C, 1, ...) by channel.
+
+        Extremes are exact. Percentiles by tensor are exact while at most 4,096 values lie beyond, else of the sample;
+        by channel they are of the sample, or the extremes where it is too small to tell. Errors are summed over the
+        sample. MX and machine formats get 1, NVFP4 the scale of its tensor: block scales follow from each batch.
+
+        Raises
+        ------
+        InputError
+            When nothing was observed, or for groups, which activations do not have.
+        """
+        if self.elements == 0:
+            raise InputError("nothing was observed", where=self.name, hint="run calibration data through first")
+        if spec.is_native or spec.scale == "e8m0":
+            return torch.ones((), dtype=self._dtype), None
+        if spec.scale == "e4m3":
+            return tensor_scale_of(torch.tensor([self.low, self.high], dtype=self._dtype), spec), None
+        if isinstance(spec.block, int):
+            raise InputError(
+                f"{spec} on an activation", where=self.name, hint="use @tensor, @channel or a block format"
+            )
+        by_channel = spec.block == "channel"
+        rows = self.sample.t().contiguous() if by_channel else self.sample.reshape(1, -1)
+        if isinstance(method, Percentile):
+            low, high = self._percentiles(rows, spec, method.percent)
+        elif by_channel:
+            low, high = torch.from_numpy(self._low), torch.from_numpy(self._high)
+        else:
+            low, high = torch.tensor([self.low]).double(), torch.tensor([self.high]).double()
+        found = _scale_of_rows(rows, spec, method, (low, high))
+        return _shaped(found, self._shape if by_channel else (), self._dtype)
+
+    def _percentiles(self, rows: Tensor, spec: Scaled, percent: float) -> tuple[Tensor, Tensor]:
+        rank = rank_from_top(percent, self.elements)
+        if spec.block == "tensor" and rank < self._tails.size:
+            tails = self._tails
+            if spec.zero_point:
+                ends = tails.smallest(rank), tails.largest(rank)
+            elif spec.format.min < 0:
+                ends = -tails.largest_magnitude(rank), tails.largest_magnitude(rank)
+            else:
+                ends = 0.0, tails.largest(rank)
+            return torch.tensor([ends[0]]).double(), torch.tensor([ends[1]]).double()
+        if rank_from_top(percent, rows.shape[1]) == 0:
+            return torch.from_numpy(self._low), torch.from_numpy(self._high)
+        return _percentiles_of_rows(rows, spec, percent)
+
+
+def _percentiles_of_rows(rows: Tensor, spec: Scaled, percent: float) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value that a percentile leaves of each row."""
+    rank = rank_from_top(percent, rows.shape[1])
+    if spec.format.min < 0 and not spec.zero_point:
+        high = rows.abs().kthvalue(rows.shape[1] - rank, dim=1).values
+        return -high, high
+    high = rows.kthvalue(rows.shape[1] - rank, dim=1).values
+    low = rows.kthvalue(rank + 1, dim=1).values if spec.zero_point else torch.zeros_like(high)
+    return low, high
+
+
+def _scale_of_rows(rows: Tensor, spec: Scaled, method: Method, ends: tuple[Tensor, Tensor] | None = None) -> Scale:
+    if isinstance(method, Percentile) and ends is None:
+        ends = _percentiles_of_rows(rows, spec, method.percent)
+    low, high = ends if ends is not None else (rows.amin(1), rows.amax(1))
+    if isinstance(method, MSE):
+        return search_range(rows, low, high, spec, 2.0, method.candidates)
+    if isinstance(method, Lp):
+        return search_range(rows, low, high, spec, method.p, method.candidates)
+    return scale_of_range(low, high, spec)
+
+
+def _group_scales(matrix: Tensor, spec: Scaled, size: int, method: Method) -> Scale:
+    shape = (matrix.shape[0], group_count(matrix.shape[1], size))
+    scale, zero = matrix.new_ones(shape), matrix.new_zeros(shape)
+    for view, columns in group_views(matrix, size):
+        found, offset = _scale_of_rows(view.reshape(-1, view.shape[-1]), spec, method)
+        scale[:, columns] = found.to(matrix.dtype).view(shape[0], -1)
+        if offset is not None:
+            zero[:, columns] = offset.to(matrix.dtype).view(shape[0], -1)
+    return scale, zero if spec.zero_point else None
+
+
+def _shaped(found: Scale, shape: tuple[int, ...], dtype: torch.dtype) -> Scale:
+    scale, zero = (None if f is None else f.to(dtype).reshape(shape) for f in found)
+    assert scale is not None
+    return scale, zero

@@ -1,0 +1,88 @@
+"""Device files: complete, sourced, and a user's own."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hwsim.core.errors import InputError
+from hwsim.latency import RUNTIMES, device, devices
+
+SPEC = {"v100": "V100-SXM2", "v100-pcie": "V100-PCIe", "rtx3090": "RTX3090", "tx2": "JetsonTX2"}
+
+
+@pytest.mark.exact
+def test_shipped_devices() -> None:
+    assert set(devices()) == set(SPEC)
+    assert device("v100").native == ("int8", "fp16", "fp32")
+    assert device("tx2").native == ("fp16", "fp32")
+    assert set(device("rtx3090").native) == {"int4", "int8", "fp16", "bf16", "tf32", "fp32"}
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("name", SPEC)
+def test_complete_and_sourced(name: str) -> None:
+    gpu = device(name)
+    assert set(gpu.peak_tflops) == set(gpu.native)
+    assert set(gpu.launch_us) == set(RUNTIMES)
+    assert gpu.dram_gbps <= gpu.dram_gbps_spec
+    for number in (
+        f"{gpu.dram_gbps:g} GB/s" if gpu.name != "tx2" else "40",
+        f"{gpu.peak_tflops['fp32']:g}",
+        f"{gpu.sms} SM",
+    ):
+        assert number in gpu.source or number.split()[0] in gpu.source, f"{number} has no source"
+    for runtime in RUNTIMES:
+        assert f"{gpu.launch_us[runtime]:g}" in gpu.source and runtime in gpu.source
+    lanes = 128 if name in ("rtx3090", "tx2") else 64
+    assert gpu.peak_tflops["fp32"] == pytest.approx(gpu.sms * lanes * 2 * gpu.clock_mhz * 1e-6, rel=0.01)
+
+
+@pytest.mark.truth
+@pytest.mark.data
+@pytest.mark.parametrize("name", SPEC)
+def test_agrees_with_the_specification_table(name: str) -> None:
+    shared = os.environ.get("HWSIM_SHARED")
+    if not shared:
+        pytest.skip("HWSIM_SHARED names no folder")
+    with (Path(shared) / "data" / "reference" / "gpu_specs.csv").open() as file:
+        row = {row["device"]: row for row in csv.DictReader(file)}[SPEC[name]]
+    gpu = device(name)
+    assert gpu.sms == int(row["SMs"])
+    assert gpu.clock_mhz == float(row["boost_MHz"].split()[0])
+    assert gpu.peak_tflops["fp32"] == float(row["fp32_TFLOPS"])
+    assert gpu.dram_gbps_spec == float(row["DRAM_GBps_spec"].split()[0])
+    assert gpu.l2_mb == float(row["L2_MB"])
+
+
+@pytest.mark.exact
+def test_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="rtx3009") as error:
+        device("rtx3009")
+    assert "did you mean 'rtx3090'" in error.value.hint
+
+
+@pytest.mark.exact
+def test_own_file(tmp_path: Path) -> None:
+    source = Path(str(__import__("hwsim.latency", fromlist=["x"]).__file__)).parent / "devices" / "v100.toml"
+    text = source.read_text()
+    own = tmp_path / "mine.toml"
+    own.write_text(text.replace('"v100"', '"mine"').replace("sms = 80", "sms = 40"))
+    assert device(str(own)) == replace(device("v100"), name="mine", sms=40)
+    for wrong, needle in (
+        (text.replace("sms = 80", "sms = 0"), "sms"),
+        (text.replace('"fp32"]', '"fp31"]'), "fp32"),
+        (text.replace("tensorrt = 10.0", ""), "tensorrt"),
+        (text.replace("sms = 80", ""), "sms"),
+        (text.replace("fp16 = 125.0", "fp16 = -1"), "fp16"),
+    ):
+        own.write_text(wrong)
+        with pytest.raises(InputError) as error:
+            device(str(own))
+        assert needle in str(error.value) and "mine.toml" in error.value.where
+    with pytest.raises(InputError, match=r"absent\.toml"):
+        device(str(tmp_path / "absent.toml"))
