@@ -18,14 +18,10 @@ from hwsim.cost_models.folding import Reuse, auto_reuse, given_reuse
 from hwsim.cost_models.layers.products import constants_are_cheaper
 from hwsim.cost_models.operators.multiplier import DSP_POLICIES, DspPolicy
 from hwsim.cost_models.overlay import Overlay, build_overlay
-from hwsim.cost_models.residuals import lut_interval, residuals, scaled_interval
+from hwsim.cost_models.residuals import lut_interval, scaled_interval
 
 Architecture = Literal["dataflow", "overlay"]
 UNCALIBRATED = "uncalibrated: formula, not fitted to synthesis"
-SCOPE = (
-    "LUT intervals are the formulas' errors on open synthesis of operators (Yosys 0.70, UltraScale+); how parts of a "
-    "network grow or shrink together in a vendor's tool is not in them; network inputs arrive quantized"
-)
 
 
 def estimate(
@@ -69,7 +65,8 @@ def estimate(
     _check("arch", arch, get_args(Architecture))
     _check("dsp", dsp, DSP_POLICIES)
     if arch == "overlay":
-        return _overlay_cost(build_overlay(workload, assignment, part, dsp, array), assignment, part)
+        ignored = ("an overlay has no reuse: it is ignored",) if reuse not in (1, "auto") else ()
+        return _overlay_cost(build_overlay(workload, assignment, part, dsp, array), assignment, part, ignored)
     notes: tuple[str, ...]
     if isinstance(reuse, str):
         _check("reuse", reuse, ("auto",))
@@ -119,11 +116,6 @@ def _dataflow_cost(
         layers.append(
             _entry(layer.name, layer.kind, placed.bill, made.cycles, weight, acts, made.accumulator_bits, made.reuse)
         )
-    if any(entry.reuse > 1 for entry in layers):
-        times = residuals()["hls_dense_lut"].middle
-        notes += (
-            f"hls4ml's C synthesis reports {times:.0f} times these LUTs (median of dense layers): it counts high",
-        )
     if any(entry.terms.get("constant multipliers") for entry in layers):
         source = "their own codes" if counted else "the mean over all codes"
         notes += (f"fully parallel layers have constant weights in LUTs, counted in {source}",)
@@ -131,7 +123,7 @@ def _dataflow_cost(
     return _cost(part, bills, pipeline.latency_cycles, pipeline.ii_cycles, layers, assignment, notes)
 
 
-def _overlay_cost(overlay: Overlay, assignment: Assignment, part: Part) -> Cost:
+def _overlay_cost(overlay: Overlay, assignment: Assignment, part: Part, ignored: tuple[str, ...]) -> Cost:
     name = f"{overlay.pe} x {overlay.simd}"
     layers = [_entry("(array)", "overlay", overlay.bill, 0, "", "", 0, 1)]
     for run in overlay.layers:
@@ -140,7 +132,7 @@ def _overlay_cost(overlay: Overlay, assignment: Assignment, part: Part) -> Cost:
         acts = formats.acts[0].label if formats.acts else ""
         layers.append(_entry(run.layer.name, run.layer.kind, Bill(), run.cycles, weight, acts, run.accumulator_bits, 1))
     where = "on chip" if overlay.activations_on_chip else "in DRAM between layers"
-    notes = (f"an array of {name}; weights from DRAM at {part.dram_gbps:g} GB/s, activations {where}",)
+    notes = (f"an array of {name}; weights from DRAM at {part.dram_gbps:g} GB/s, activations {where}", *ignored)
     cycles = overlay.latency_cycles
     return _cost(part, [overlay.bill], cycles, max(1, cycles), layers, assignment, notes)
 
@@ -178,6 +170,8 @@ def _cost(
     ff = scaled_interval(sum(b.ff for b in bills), "ff", "FF")
     dsp = scaled_interval(sum(b.dsp for b in bills), "dsp", "DSP", low=sum(b.dsp_packed for b in bills))
     bram18 = scaled_interval(sum(b.bram18 for b in bills), "bram18", "BRAM18")
+    if bram18.hi > part.bram18 and part.uram:
+        notes += (f"the part's {part.uram} UltraRAMs are not used",)
     ratios = clock_ratios(assignment)
     clock = (
         f"clock assumed {part.clock_mhz:g} MHz, {ratios[0]:.2f} to {ratios[1]:.2f} of it by format"
@@ -195,7 +189,7 @@ def _cost(
         part.clock_mhz,
         fits_part(part, lut, ff, dsp, bram18),
         tuple(layers),
-        (UNCALIBRATED, SCOPE, clock, *notes),
+        (UNCALIBRATED, clock, *notes),
     )
 
 

@@ -21,13 +21,22 @@ FILE = Path(__file__).parent / "data" / "residuals.json"
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """Synthesised over predicted in one family: the ends used, the median, the rows, held-out coverage of the ends."""
+    """Synthesised over predicted in one family.
+
+    Attributes
+    ----------
+    low, middle, high : the ends used, and the median.
+    rows : comparisons behind them.
+    coverage : held-out share of rows inside the ends, None where no group could be left out.
+    median_abs_error : of |predicted / synthesised - 1|.
+    """
 
     low: float
     middle: float
     high: float
     rows: int
     coverage: float | None
+    median_abs_error: float
 
 
 @cache
@@ -35,7 +44,7 @@ def residuals() -> dict[str, Residual]:
     """All families of the shipped file."""
     data = json.loads(FILE.read_text())
     return {
-        name: Residual(row["low"], row["q50"], row["high"], row["n"], row["coverage"])
+        name: Residual(row["low"], row["q50"], row["high"], row["n"], row["coverage"], row["median_abs_error"])
         for name, row in data["families"].items()
     }
 

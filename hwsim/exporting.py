@@ -76,16 +76,17 @@ def export_project(
         When a single value differs; layer and first sample are named.
     """
     target = part_named(part)
+    if not target.part_number:
+        hint = "add part_number to its TOML file, e.g. xck26-sfvc784-2LV-c"
+        raise InputError("no vendor part number", where=f"part {target.name}", hint=hint)
     cost = estimate(model.network.workload, model.assignment, target, reuse=reuse, codes=model.codes)
-    factors = (
-        {layer.name: layer.reuse for layer in cost.layers if layer.name in model.codes} if reuse == "auto" else reuse
-    )
+    chosen = {layer.name: layer.reuse for layer in cost.layers if layer.name in model.codes}
     project = export_hls(
         model,
         folder,
         part=target.part_number,
         clock_mhz=target.clock_mhz,
-        reuse=factors,  # type: ignore[arg-type]
+        reuse=chosen,
         cost=cost.as_dict(),
         progress=progress,
     )

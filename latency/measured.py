@@ -148,7 +148,8 @@ def _from_spec(name: str, row: dict[str, str]) -> Gpu:
     )  # fmt: skip
 
 
-def _fold(parts: Iterator[tuple[Any, ...]]) -> NDArray[np.int64]:
+def fold_of(parts: Iterator[tuple[Any, ...]]) -> NDArray[np.int64]:
+    """Fold 0..9 of each shape: the crc32 of its numbers joined by dashes, modulo 10."""
     return np.array([crc32("-".join(map(str, row)).encode()) % FOLDS for row in parts], dtype=np.int64)
 
 
@@ -163,7 +164,7 @@ def _rows(key: str, kind: str, gpu: Gpu, table: DataFrame, shape: list[str]) -> 
         moved / (gpu.dram_gbps_spec * 1e3),
         wave_factor(rows, cols, gpu.sms),
     )
-    fold = _fold(table[shape].itertuples(index=False, name=None))
+    fold = fold_of(table[shape].itertuples(index=False, name=None))
     return KernelRows(
         key, kind, work, macs, moved, table["batch"].to_numpy(np.int64), fold, table["us"].to_numpy(float)
     )
@@ -191,7 +192,7 @@ def _alibaba(folder: Path) -> Iterator[KernelRows]:
     """Convolutions; every tenth shape, since 200,000 rows of a regular sweep say no more than 20,000."""
     t = read(folder, "alibaba_v100_trt_conv")
     shape = ["conv_type", "cin", "cout", "in_h", "ksize", "stride"]
-    t = t[_fold(t[[*shape[::-1], "elt_fused"]].itertuples(index=False, name=None)) == 0]
+    t = t[fold_of(t[[*shape[::-1], "elt_fused"]].itertuples(index=False, name=None)) == 0]
     out = (-(-t.in_h // t.stride)) * (-(-t.in_w // t.stride))
     per_output = np.where(t.conv_type == "Depthwise", 1, t.cin) * t.ksize**2
     weights = per_output * t.cout

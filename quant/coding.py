@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hwsim.core.codes import WeightCodes, encode
 from hwsim.core.errors import InputError
-from hwsim.core.formats import Minifloat, Native
+from hwsim.core.formats import Binary, Minifloat, Native
 from hwsim.core.scaled import Scaled
 from hwsim.quant.grids import grid_of, new_scratch, round_, stretched, working_dtype
 from hwsim.quant.groups import expand_groups
@@ -32,9 +32,11 @@ def to_codes(x: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None =
     dtype = working_dtype(x.dtype, fmt)
     grid, stretch = grid_of(fmt, dtype)
     work = x.detach().to(dtype)
-    u = work / expand_groups(safe_divisor(stretched(scale.detach(), stretch, dtype)), spec, work)
+    u = work
+    if not isinstance(fmt, Binary):
+        u = work / expand_groups(safe_divisor(stretched(scale.detach(), stretch, dtype)), spec, work)
     if zero_point is not None:
-        u += expand_groups(zero_point.detach().to(dtype), spec, work)
+        u = u + expand_groups(zero_point.detach().to(dtype), spec, work)
     levels = round_(u.clone(memory_format=torch.contiguous_format), grid, new_scratch(u, u.shape))
     if isinstance(fmt, Minifloat):  # minifloats have two codes for zero
         levels.copysign_(u)

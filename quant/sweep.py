@@ -49,6 +49,8 @@ def sweep(
     exact = folded(grid, scale) if isinstance(scale, float) and zero_point is None and divisor is None else None
     scratch = new_scratch(out, (min(step, length), *x.shape[1:])) if needs_scratch(grid) else None
     divisor = scale if divisor is None else divisor
+    if grid.kind == "binary":
+        divisor = 1.0  # the sign is all that counts, and a quotient can underflow
     for start in range(0, length, step):
         cut = slice(start, start + step)
         piece, target = x[cut], out[cut]

@@ -14,11 +14,11 @@ settings.load_profile("hwsim")
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder named by HWSIM_SHARED; tests marked `data` skip without it."""
+    """The folder of outside data (`fpga/`, `latency/`, ...): the one HWSIM_SHARED names, or the `data` in it."""
     folder = os.environ.get("HWSIM_SHARED")
     if not folder:
         pytest.skip("HWSIM_SHARED is not set: it names the folder of outside data")
     path = Path(folder)
     if not path.is_dir():
         pytest.fail(f"HWSIM_SHARED={folder} is not a folder")
-    return path
+    return path / "data" if (path / "data").is_dir() else path

@@ -101,7 +101,7 @@ def import_arrows(path: PurePosixPath, source: str) -> list[str]:
     room, found = room_of(path), []
     if room not in MAY_IMPORT:
         return [f"{path}: room {room!r} is not in MAY_IMPORT; add it there and to the table of rooms in the README"]
-    for line, name in imports(ast.parse(source), path):
+    for line, name in imports(ast.parse(source, str(path)), path):
         target = room_of_module(name)
         if target not in (None, room.partition("/")[0], *MAY_IMPORT[room]):
             allowed = ", ".join(sorted(MAY_IMPORT[room])) or "nothing of ours"
@@ -111,7 +111,7 @@ def import_arrows(path: PurePosixPath, source: str) -> list[str]:
 
 def own_names(path: PurePosixPath, source: str) -> list[str]:
     found = []
-    tree = ast.parse(source)
+    tree = ast.parse(source, str(path))
     for line, name in imports(tree, path):
         if name.partition(".")[0] in MAPPED:
             found.append(f"{path}:{line}: import hwsim.{name}, not {name}: the top-level name belongs to the user")
@@ -124,7 +124,7 @@ def own_names(path: PurePosixPath, source: str) -> list[str]:
 
 
 def torch_where_it_may_be(path: PurePosixPath, source: str) -> list[str]:
-    room, tree = room_of(path), ast.parse(source)
+    room, tree = room_of(path), ast.parse(source, str(path))
 
     def lines(nodes: Iterator[ast.AST]) -> set[int]:
         flat = ast.Module([n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)], [])
@@ -142,7 +142,7 @@ def core_needs_numpy_at_most(path: PurePosixPath, source: str) -> list[str]:
     if room_of(path) != "core":
         return []
     allowed = {*sys.stdlib_module_names, "numpy", "hwsim"}
-    names = imports(ast.parse(source), path)
+    names = imports(ast.parse(source, str(path)), path)
     return [f"{path}:{n}: core may not import {name}" for n, name in names if name.partition(".")[0] not in allowed]
 
 
@@ -154,7 +154,7 @@ def short_files(path: PurePosixPath, source: str) -> list[str]:
 def short_functions(path: PurePosixPath, source: str) -> list[str]:
     """Lines of the body that hold code: without signature, docstring, blank lines and comments."""
     lines, found = source.splitlines(), []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(ast.parse(source, str(path))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
             span = range(body[0].lineno, (node.end_lineno or 0) + 1) if body else ()
@@ -165,7 +165,7 @@ def short_functions(path: PurePosixPath, source: str) -> list[str]:
 
 
 def typed_functions(path: PurePosixPath, source: str) -> list[str]:
-    found, tree = [], ast.parse(source)
+    found, tree = [], ast.parse(source, str(path))
     methods = {f for c in ast.walk(tree) if isinstance(c, ast.ClassDef) for f in c.body}
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -191,7 +191,7 @@ def few_public_names(path: PurePosixPath, source: str) -> list[str]:
     if path.name != "__init__.py":
         return []
     found, literals = [], {}
-    for node in ast.parse(source).body:
+    for node in ast.parse(source, str(path)).body:
         names = [t.id for t in getattr(node, "targets", [getattr(node, "target", None)]) if isinstance(t, ast.Name)]
         value = getattr(node, "value", None)
         if isinstance(value, ast.Call) and ast.unparse(value.func) == "sorted" and isinstance(value.args[0], ast.Name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,13 +160,15 @@ def _from_zoo(name: str, split: str, spec: str) -> tuple[Any, Any, str]:
 
 
 def _from_npz(path: Path, split: str, default: str, spec: str) -> tuple[Any, Any, str]:
+    if not zipfile.is_zipfile(path):
+        raise InputError("not an .npz archive, or a damaged one", where=spec, hint="write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except Exception as error:
         if "allow_pickle" in str(error):
             raise InputError("it holds pickled Python objects", where=spec, hint="store arrays of numbers") from error
-        raise InputError("not an .npz archive, or a damaged one", where=spec, hint="use numpy.savez") from error
+        raise InputError("a damaged .npz archive", where=spec, hint="write it with numpy.savez") from error
     splits = [s for s in SPLITS if f"x_{s}" in arrays]
     split = choose_split(split, default, splits, "x" in arrays, spec)
     tail = f"_{split}" if split else ""

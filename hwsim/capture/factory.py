@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import site
 import sys
 import sysconfig
 import traceback
@@ -17,7 +18,11 @@ from typing import Any
 from hwsim.core.errors import HwsimError, InputError, nearest
 
 _INSTALLED = tuple(
-    str(Path(sysconfig.get_path(key)).resolve()) for key in ("stdlib", "platstdlib", "purelib", "platlib")
+    str(Path(path).resolve())
+    for path in (
+        *(sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")),
+        site.getusersitepackages(),
+    )
 )
 
 

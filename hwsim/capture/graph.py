@@ -6,8 +6,12 @@ functional, so every room of hwsim works on one plain graph, whatever the networ
 
 from __future__ import annotations
 
+import logging
 import operator
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import Any
 
 import torch
@@ -93,8 +97,7 @@ def capture(model: nn.Module | ExportedProgram, *examples: Tensor, name: str = "
     else:
         _refuse_recurrent(model)
         program, fixed = _export(model, examples, name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silence():
         graph_module = _flatten(program.run_decompositions({}))
     one = tuple(x[: fixed or 1] for x in examples)
     name_layers(graph_module)
@@ -109,8 +112,7 @@ def _export(model: nn.Module, examples: tuple[Tensor, ...], name: str) -> tuple[
     model.eval()
     pairs = tuple(torch.cat([x[:1], x[:1]]) for x in examples)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), _silence():
             model(*(x[:1] for x in examples))  # a plain run first: its error is the clearest
             try:
                 free = tuple({0: Dim.DYNAMIC} for _ in examples)
@@ -125,6 +127,19 @@ def _export(model: nn.Module, examples: tuple[Tensor, ...], name: str) -> tuple[
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for module, training in was_training.items():
             module.training = training
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep torch.export's warnings and graph dumps off the user's terminal; what fails is told by our own errors."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _by_signature(model: nn.Module, free: tuple[dict[int, Any], ...]) -> Any:

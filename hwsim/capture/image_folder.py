@@ -16,7 +16,7 @@ _SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff",
 def read_folder(
     folder: Path, split: str, default: str, where: str, resize: int | tuple[int, int] | None
 ) -> tuple[Any, Any, str]:
-    """Images (N, H, W, C) as uint8, class numbers in the order of folder names, and the split that was read.
+    """Images (N, C, H, W) as uint8, class numbers in the order of folder names, and the split that was read.
 
     Images of one channel stay so only where all are; different sizes need `resize`.
 
@@ -45,7 +45,8 @@ def read_folder(
     if len(shapes) > 1:
         shown = ", ".join(f"{h}x{w}" for h, w in sorted(shapes)[:4])
         raise InputError(f"images of {len(shapes)} sizes ({shown})", where=where, hint="give --resize")
-    return np.stack(images), labels, split
+    stacked = np.stack(images)
+    return stacked.transpose(0, 3, 1, 2) if stacked.ndim == 4 else stacked[:, None], labels, split
 
 
 def _images(folder: Path) -> list[Path]:

@@ -68,9 +68,7 @@ def build_workload(name: str, module: GraphModule, examples: tuple[Tensor, ...])
     )
 
 
-def _layer(
-    node: Node, sources: list[Node], shapes: dict[Node, Shape], non_negative: bool, owned: set[Node]
-) -> Layer:
+def _layer(node: Node, sources: list[Node], shapes: dict[Node, Shape], non_negative: bool, owned: set[Node]) -> Layer:
     kind, op = kind_of(node), op_name(node)
     weight = _weight_node(node, kind)
     in_shapes = tuple(shapes[s] for s in sources if s in shapes)

@@ -68,12 +68,8 @@ def read_graph(path: Path) -> OnnxGraph:
     if model.graph.sparse_initializer:
         raise UnsupportedError("sparse constants", where=where, hint="store them densely")
     initializers = {i.name: from_onnx_array(numpy_helper.to_array(i)) for i in model.graph.initializer}
-    types = {i.name: i.data_type for i in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            types[node.output[0]] = node.attribute[0].t.data_type
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    nodes, domains = _nodes(model.graph, opset, types)
+    nodes, domains = _nodes(model.graph, opset)
     inputs = [i for i in model.graph.input if i.name not in initializers]
     return OnnxGraph(
         where,
@@ -93,9 +89,11 @@ def _next(error: Exception) -> str:
     return "export it again; onnx.checker tells more"
 
 
-def _nodes(graph: Any, opset: int, types: dict[str, int]) -> tuple[tuple[OnnxNode, ...], dict[str, str]]:
+def _nodes(graph: Any, opset: int) -> tuple[tuple[OnnxNode, ...], dict[str, str]]:
     from onnx import helper, numpy_helper
 
+    types = {i.name: i.data_type for i in graph.initializer}
+    types |= {n.output[0]: n.attribute[0].t.data_type for n in graph.node if n.op_type == "Constant"}
     nodes: list[OnnxNode] = []
     domains: dict[str, str] = {}
     for raw in graph.node:

@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from hwsim.core.errors import InputError, UnsupportedError
 
 _SAVE_AGAIN = f"save it again with torch.export.save of torch {torch.__version__.split('+')[0]}"
+_CARRIES = "it carries pickled or compiled objects, which are not loaded"
 _FORCED, _FORBIDDEN = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
@@ -34,6 +35,8 @@ def read_program(path: Path) -> ExportedProgram:
         try:
             return torch.export.load(path)
         except Exception as error:
+            if "Weights only" in str(error):
+                raise InputError(_CARRIES, where=str(path), hint=_SAVE_AGAIN) from error
             last = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"cannot be read: {last}", where=str(path), hint=_SAVE_AGAIN) from error
 
@@ -74,7 +77,7 @@ def _refuse_code(path: Path) -> None:
     compiled = [n for n in names if n.startswith("data/aotinductor/")]
     if len(set(names)) != len(names) or pickled or objects or legacy or compiled:
         raise InputError(
-            "it carries pickled or compiled objects, which are not loaded",
+            _CARRIES,
             where=where,
             hint="export a module whose weights are plain tensors; " + _SAVE_AGAIN,
         )

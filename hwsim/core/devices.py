@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ class Part:
     clock_mhz : the clock that a design is assumed to reach.
     dram_gbps : off-chip bandwidth, GB/s.
     source : datasheet and table of every number.
+    part_number : the vendor's, as its tools spell it; empty where none is known.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Part:
     clock_mhz: float
     dram_gbps: float
     source: str
+    part_number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def load_device(kind: type[T], path: Path) -> T:
     for key in data:
         if key not in wanted:
             raise InputError(f"unknown key {key!r}", where=str(path), hint=nearest(key, wanted))
-    for key in wanted:
+    for key in (f.name for f in fields(kind) if f.default is MISSING):
         if key not in data:
             raise InputError(f"key {key!r} is missing", where=str(path), hint=f"wanted: {', '.join(wanted)}")
     return kind(**{key: _typed(path, key, wanted[key], value) for key, value in data.items()})

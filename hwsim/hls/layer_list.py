@@ -73,7 +73,14 @@ def hls4ml_config(plan: Plan, settings: Settings, folder: str, trace: bool) -> d
 
 
 def reuse_of(stage: Stage, settings: Settings) -> int:
-    return settings.reuse.get(stage.layer, 1) if stage.operation in MULTIPLIES else 1
+    """The reuse factor that a stage is given.
+
+    hls4ml's parallel convolutions take at most one dot product's length, and its parallel depthwise ones take none.
+    """
+    asked = settings.reuse.get(stage.layer, 1) if stage.operation in MULTIPLIES else 1
+    if settings.io == "io_parallel" and stage.operation != "dense":
+        return min(asked, stage.multipliers[0]) if stage.operation == "conv" else 1
+    return asked
 
 
 def _layer_config(stage: Stage, settings: Settings, trace: bool) -> dict[str, Any]:

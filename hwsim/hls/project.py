@@ -8,12 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 from hwsim.core.errors import InputError, UnsupportedError, VerificationError, nearest
 from hwsim.hls.hls4ml_backend import Generated, version, write_sources
-from hwsim.hls.layer_list import Io, Settings, reuse_of
+from hwsim.hls.layer_list import Io, Settings
 from hwsim.hls.plan import plan_network
 from hwsim.hls.sources import RECORD, weight_type, width
 from hwsim.hls.stages import MULTIPLIES, Plan, Stage
@@ -21,6 +22,15 @@ from hwsim.quant.model import QuantizedModel
 
 Progress = Callable[[str], None]
 SCHEMA = 1
+MAX_UNROLL = 4096  # `maximum_size` of the project.tcl that hls4ml 1.3 writes
+_RESERVED = frozenset(
+    (
+        "asm auto bool break case catch char class const continue default delete do double else enum explicit export "
+        "extern false float for friend goto if inline int long main mutable namespace new nnet operator private "
+        "protected public register return short signed sizeof static std struct switch template this throw true try "
+        "typedef typename union unsigned using virtual void volatile while"
+    ).split()
+)
 _ON_MAPS = frozenset({"conv", "depthwise", "pad", "max_pool", "average_pool", "global_average", "upsample"})
 
 
@@ -202,8 +212,20 @@ def _layer_record(model: QuantizedModel, stage: Stage, made: Generated | None, f
 
 
 def _reuse_notes(plan: Plan, settings: Settings, generated: Mapping[str, Generated]) -> list[str]:
-    asked = [(s, reuse_of(s, settings), generated[s.name].reuse) for s in plan.stages if s.operation in MULTIPLIES]
-    return [f"{s.layer}: reuse {want} became {got}, which divides the layer" for s, want, got in asked if want != got]
+    notes = []
+    for stage in plan.stages:
+        if stage.operation not in MULTIPLIES:
+            continue
+        want, got = settings.reuse.get(stage.layer, 1), generated[stage.name].reuse
+        if want != got:
+            notes.append(f"{stage.layer}: reuse {want} became {got}, the nearest that hls4ml takes for this layer")
+        unrolled = -(-prod(stage.multipliers) // got)
+        if unrolled > MAX_UNROLL:
+            notes.append(
+                f"{stage.layer}: {unrolled} multipliers at reuse {got}; hls4ml's scripts let Vitis HLS partition arrays "
+                f"up to {MAX_UNROLL} elements, so give this layer a larger reuse"
+            )
+    return notes
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -227,7 +249,7 @@ def _check_target(target: Path) -> None:
 
 def _top(name: str) -> str:
     top = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return top if top[:1].isalpha() else f"net_{top}"
+    return top if top[:1].isalpha() and top not in _RESERVED else f"net_{top}"
 
 
 def _part(part: str) -> str:

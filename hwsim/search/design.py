@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hwsim.core.cost import Cost, KernelTime, LayerCost
@@ -16,8 +16,18 @@ _LAYER_COSTS = ("lut", "ff", "dsp", "bram18", "cycles", "reuse")
 _KERNEL_TIMES = ("latency_us", "precision", "bound")
 
 
-def price(id: str, candidate: Candidate, score: Score, model: QuantizedModel, target: Target) -> DesignPoint:
-    """The design of a quantized network on a target; analytic, a few milliseconds."""
+Rows = Sequence[Mapping[str, Any]]
+
+
+def price(
+    id: str, candidate: Candidate, score: Score, model: QuantizedModel, rows: Rows, target: Target
+) -> DesignPoint:
+    """The design of a quantized network on a target; analytic, a few milliseconds.
+
+    Parameters
+    ----------
+    rows : `layer_rows(model)`, made once for all targets.
+    """
     common: dict[str, Any] = {
         "id": id,
         "weights": candidate.weights,
@@ -33,7 +43,7 @@ def price(id: str, candidate: Candidate, score: Score, model: QuantizedModel, ta
         "memory_bits": model.memory_bits,
     }
     on_target = _on_part if isinstance(target.device, Part) else _on_gpu
-    return DesignPoint(**common, **on_target(model, target))
+    return DesignPoint(**common, **on_target(model, rows, target))
 
 
 def layer_rows(model: QuantizedModel) -> list[dict[str, Any]]:
@@ -57,7 +67,7 @@ def layer_rows(model: QuantizedModel) -> list[dict[str, Any]]:
     return rows
 
 
-def _on_part(model: QuantizedModel, target: Target) -> dict[str, Any]:
+def _on_part(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any]:
     from hwsim.cost_models import estimate
 
     knobs = target.knobs
@@ -75,11 +85,11 @@ def _on_part(model: QuantizedModel, target: Target) -> dict[str, Any]:
         "latency_us": cost.latency_us,
         "fits": cost.fits,
         "note": "; ".join(cost.notes),
-        "layers": _joined(layer_rows(model), cost.layers, _LAYER_COSTS),
+        "layers": _joined(rows, cost.layers, _LAYER_COSTS),
     }
 
 
-def _on_gpu(model: QuantizedModel, target: Target) -> dict[str, Any]:
+def _on_gpu(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any]:
     from hwsim.latency import predict
 
     knobs = target.knobs
@@ -104,12 +114,12 @@ def _on_gpu(model: QuantizedModel, target: Target) -> dict[str, Any]:
         "latency_us": batch.latency_us,
         "fits": None,
         "note": "; ".join(notes),
-        "layers": _joined(layer_rows(model), batch.layers, _KERNEL_TIMES),
+        "layers": _joined(rows, batch.layers, _KERNEL_TIMES),
     }
 
 
 def _joined(
-    rows: list[dict[str, Any]], costs: Iterable[LayerCost | KernelTime], columns: tuple[str, ...]
+    rows: Rows, costs: Iterable[LayerCost | KernelTime], columns: tuple[str, ...]
 ) -> tuple[Mapping[str, Any], ...]:
     """Each layer with its cost, then what costs something without being such a layer (pooling, sums, kernels)."""
     by_name = {row["name"]: dict(row) for row in rows}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hwsim.core.design import DesignPoint
 from hwsim.quant.model import QuantizedModel, quantize_network
 from hwsim.search.codec import Failure, Score
-from hwsim.search.design import price
+from hwsim.search.design import Rows, layer_rows, price
 from hwsim.search.plan import Job
 from hwsim.search.settings import StudyConfig
 from hwsim.search.subject import Subject
@@ -44,7 +44,7 @@ def work(subject: Subject, config: StudyConfig, task: Task) -> Iterator[Outcome]
     """Outcomes of a task, each as soon as it is there; a failure is an outcome too and ends nothing else."""
     job, start = task.job, time.perf_counter()
     try:
-        model, score = _evaluate(subject, config, task)
+        model, rows, score = _evaluate(subject, config, task)
     except Exception as error:  # whatever goes wrong with one network is told in its row
         failure = Failure.of(error)
         yield Outcome(job, None, failure, time.perf_counter() - start)
@@ -57,14 +57,14 @@ def work(subject: Subject, config: StudyConfig, task: Task) -> Iterator[Outcome]
         start = time.perf_counter()
         result: DesignPoint | Failure
         try:
-            result = price(job.ids[place], job.candidate, score, model, job.targets[place])
+            result = price(job.ids[place], job.candidate, score, model, rows, job.targets[place])
         except Exception as error:
             result = Failure.of(error)
         yield Outcome(job, place, result, time.perf_counter() - start)
 
 
-def _evaluate(subject: Subject, config: StudyConfig, task: Task) -> tuple[QuantizedModel, Score]:
+def _evaluate(subject: Subject, config: StudyConfig, task: Task) -> tuple[QuantizedModel, Rows, Score]:
     candidate = task.job.candidate
     calibration = subject.calibrated(candidate.seed)
     model = quantize_network(calibration, candidate.policy(config), subject.recipes[candidate.recipe])
-    return model, task.score or subject.score(model)
+    return model, layer_rows(model), task.score or subject.score(model)

@@ -13,7 +13,7 @@ from hwsim.core.assignment import Policy, assign
 from hwsim.cost_models import estimate, part
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cost_models"))
-from networks import deep_residual
+from cost_networks import deep_residual
 
 FORMATS = ("int3", "int4", "int6", "int8", "e2m1", "e3m2", "e4m3")
 

@@ -134,7 +134,8 @@ CASES = [
     Case("missing key", "explore missing.toml -o run", 2, "spec"),
     Case("unknown format in the configuration", "explore format.toml -o run", 2, "int4"),
     Case("no target", "explore targets.toml -o run", 2, "parts"),
-    Case("resume of nothing", "explore good.toml -o run --resume", 2, "run"),
+    Case("a run of another configuration", "explore other.toml -o broken --resume", 2, "weights"),
+    Case("a folder that holds a run", "explore good.toml -o broken", 2, "--resume"),
     Case("report of a folder without a run", "report folder", 2, "folder"),
     Case("damaged store", "report broken", 2, "designs.sqlite"),
     Case("export without formats", "export net.py:good -o out", 2, "--run"),
@@ -168,9 +169,16 @@ def furnish(folder: Path) -> None:
     (folder / "missing.toml").write_text(CONFIG.replace('spec = "net.py:good"', ""))
     (folder / "format.toml").write_text(CONFIG.replace('["int8"]', '["itn4"]'))
     (folder / "targets.toml").write_text(CONFIG.replace('parts = ["kv260"]', "parts = []"))
-    (folder / "broken").mkdir()
+    (folder / "other.toml").write_text(CONFIG.replace('weights = ["int8"]', 'weights = ["int4"]'))
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert invoke(["explore", "good.toml", "-o", "broken"]) == 0
+    finally:
+        os.chdir(before)
+    for name in ("designs.sqlite-wal", "designs.sqlite-shm"):
+        (folder / "broken" / name).unlink(missing_ok=True)
     (folder / "broken" / "designs.sqlite").write_bytes(b"not a database, not at all" * 40)
-    (folder / "broken" / "run.toml").write_text(CONFIG)
 
 
 def listing(folder: Path) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ BLOCK_FORMATS = ["mxint8", "mxfp4", "mxfp6_e2m3", "mxfp6_e3m2", "mxfp8_e4m3", "m
 
 
 @pytest.mark.property
-@settings(max_examples=600)
+@settings(max_examples=400)
 @given(scaled_formats())
 def test_every_value_is_read_back_from_its_string(spec: Scaled) -> None:
     assert parse(str(spec)) == spec
@@ -24,14 +24,14 @@ def test_every_value_is_read_back_from_its_string(spec: Scaled) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(scaled_formats(), st.sampled_from(["tensor", "channel", 16]), st.sampled_from(["f32", "pow2"]))
 def test_the_string_leaves_nothing_open(spec: Scaled, block: str | int, scale: ScaleType) -> None:
     assert parse(str(spec), block=block, scale=scale) == spec
 
 
 @pytest.mark.property
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(scaled_formats(), st.sampled_from(["tensor", "channel", 16]), st.sampled_from(["f32", "pow2"]))
 def test_defaults_fill_what_a_string_leaves_open(spec: Scaled, block: str | int, scale: ScaleType) -> None:
     full = str(spec)
@@ -45,7 +45,7 @@ def test_defaults_fill_what_a_string_leaves_open(spec: Scaled, block: str | int,
 
 
 @pytest.mark.property
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(st.text("uintefmxpowbfvz0123456789.+~@:=-_anry ", max_size=24) | st.text(max_size=12))
 def test_any_text_is_a_format_or_an_input_error(text: str) -> None:
     try:
@@ -58,7 +58,7 @@ def test_any_text_is_a_format_or_an_input_error(text: str) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=600)
+@settings(max_examples=400)
 @given(scaled_formats().map(str), st.data())
 def test_a_string_with_one_letter_changed_is_a_format_or_an_input_error(text: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))
@@ -108,9 +108,7 @@ def test_names(text: str, format: object) -> None:
 
 
 @pytest.mark.exact
-@pytest.mark.parametrize(
-    "name", ["int4", "uint4.narrow", "e2m1", "ue2m2", "e4m3fn", "e5m2ieee", "e4m3fnuz", "e5m2fnuz"]
-)
+@pytest.mark.parametrize("name", ["int4", "uint4.narrow", "ue2m2", "e4m3fn", "e5m2ieee", "e4m3fnuz", "e5m2fnuz"])
 def test_usual_names_are_written_without_their_bias(name: str) -> None:
     assert str(parse_format(name)) == name
 

@@ -25,7 +25,7 @@ def by_fractions(acc: int, shift: int, fmt: Int) -> int:
     return min(max(round(scaled), fmt.min_code), fmt.max_code)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=700)
 @given(
     st.lists(st.integers(-(2**62) + 1, 2**62 - 1) | st.integers(-(2**20), 2**20), min_size=1, max_size=8),
     st.integers(-61, 80),
@@ -37,7 +37,7 @@ def test_any_accumulator_any_shift_any_format(acc: list[int], shift: int, fmt: I
     assert result.tolist() == [by_fractions(a, shift, fmt) for a in acc]
 
 
-@settings(max_examples=800)
+@settings(max_examples=400)
 @given(st.integers(-(2**40), 2**40), st.integers(1, 21), st.integers(-2, 2), ints())
 def test_ties_and_their_neighbours(quotient: int, shift: int, off: int, fmt: Int) -> None:
     acc = (2 * quotient + 1) * 2 ** (shift - 1) + off

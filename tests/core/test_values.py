@@ -130,9 +130,10 @@ eager = 5.5
 
 def test_devices_load_with_their_types(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text(PART)
-    (tmp_path / "a.toml").write_text(PART.replace('"p"', '"q"'))
+    (tmp_path / "a.toml").write_text(PART.replace('"p"', '"q"') + 'part_number = "xc7"\n')
     found = load_devices(Part, tmp_path)
     assert list(found) == ["q", "p"]
+    assert (found["q"].part_number, found["p"].part_number) == ("xc7", "")
     assert isinstance(found["p"].clock_mhz, float)
     (tmp_path / "gpu").mkdir()
     (tmp_path / "gpu" / "g.toml").write_text(GPU)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product as pairs
 from math import isfinite
 
-import networks as nets
+import cost_networks as nets
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -350,6 +350,12 @@ def test_an_overlay_is_bound_by_memory_where_weights_are_read_once() -> None:
     layer = nets.network("c", (1, 32, 16, 16), [nets.conv("c", "x", (1, 32, 16, 16), 32)])
     assert cost(layer, "int8", "int8", arch="overlay", array=(32, 32)).ii_cycles.mid == 256 * 9
     assert cost(layer, "int8", "int8", arch="overlay", array=(16, 32)).ii_cycles.mid == 256 * 9 * 2
+
+
+@pytest.mark.exact
+def test_an_overlay_says_that_it_has_no_reuse() -> None:
+    assert any("no reuse" in note for note in cost(nets.chain(), arch="overlay", reuse=4).notes)
+    assert not any("no reuse" in note for note in cost(nets.chain(), arch="overlay", reuse="auto").notes)
 
 
 @pytest.mark.exact

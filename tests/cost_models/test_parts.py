@@ -58,7 +58,7 @@ def test_a_users_own_part(tmp_path: Path) -> None:
 
 @pytest.mark.property
 def test_every_part_prices_a_network() -> None:
-    import networks as nets
+    import cost_networks as nets
 
     from hwsim.core.assignment import Policy, assign
 

@@ -10,6 +10,7 @@ import pytest
 
 from hwsim.core.formats import int_format
 from hwsim.core.scaled import Scaled
+from hwsim.cost_models import trust_statement
 from hwsim.cost_models.evaluate import (
     conformal_ends,
     dense_ratios,
@@ -113,6 +114,13 @@ def test_every_shipped_family_holds_its_formula() -> None:
         assert row.rows >= 2
     assert ends("never measured") == ends("all")
     assert ends("mf_mac+addtree")[0] == min(ends("mf_mac")[0], ends("addtree")[0])
+
+
+@pytest.mark.golden
+def test_the_trust_statement_quotes_the_shipped_errors() -> None:
+    text = trust_statement()
+    assert "not fitted" in text and "minifloat 16 %" in text and "integer 16 % and 20 %" in text
+    assert f"{residuals()['hls_dense_lut'].middle:.0f} times" in text
 
 
 @pytest.mark.exact

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -13,14 +14,13 @@ from hwsim.latency.calibration import load
 from hwsim.latency.conformal import errors_of, group_weights, score, student_factor, weighted_quantiles
 from hwsim.latency.evaluate import data_folder, evaluate, table
 from hwsim.latency.fit import fit
-from hwsim.latency.measured import kernel_rows, read
+from hwsim.latency.measured import fold_of, read
 from hwsim.latency.published import PUBLISHED, published
 
 needs_data = pytest.mark.skipif("HWSIM_SHARED" not in os.environ, reason="HWSIM_SHARED names no folder")
-# timm counts a batch norm as multiply-accumulates and pads the input of a few strided networks; parameters are exact
-# up to biases of squeeze-and-excite and position tables
-MACS, PARAMS = 0.04, 0.015
-TIMM_COUNTS_TO_10_MMACS = 0.006
+# timm's counter, rounded to 10 million, adds normalisation (two operations an element) to the products; parameters are
+# exact up to the biases of squeeze-and-excite, class tokens, position tables and layer scales
+PRODUCTS, ROUNDING, NORM_OPERATIONS, PARAMETERS = 0.01, 0.0055, 2, 0.015
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,11 @@ def test_published_networks_have_the_published_size(folder: Path) -> None:
     compared = 0
     for row in listed[listed.model.isin(list(PUBLISHED))].itertuples():
         workload = published(row.model, int(row.img_size))
-        assert abs(workload.macs / 1e9 - row.gmacs) <= MACS * row.gmacs + TIMM_COUNTS_TO_10_MMACS, row.model
+        missing = row.gmacs - workload.macs / 1e9
+        assert missing >= -PRODUCTS * row.gmacs - ROUNDING, row.model
+        assert missing <= PRODUCTS * row.gmacs + ROUNDING + NORM_OPERATIONS * row.macts_m / 1e3, row.model
         if row.model not in ("vit_tiny_patch16_384", "vit_large_patch32_224"):  # position table; a variant with a neck
-            assert workload.params / 1e6 == pytest.approx(row.params_m, rel=PARAMS), row.model
+            assert workload.params / 1e6 == pytest.approx(row.params_m, rel=PARAMETERS), row.model
         compared += 1
     assert compared > 90
 
@@ -78,7 +80,7 @@ def test_refitting_gives_the_shipped_file(folder: Path) -> None:
 @pytest.mark.data
 @pytest.mark.truth
 def test_better_than_the_plain_baselines(scores: dict[str, dict[str, float]]) -> None:
-    """Against the three-term calibrated roofline and FLOP line of the same tables (latency_baselines.csv, other split)."""
+    """Against lines and calibrated rooflines on the same tables (latency_baselines.csv, whose split is another one)."""
     assert scores["rtx3090/eager/fp16"]["mape_pct"] < 15.6, "timm RTX 3090, three-term roofline, random split"
     assert scores["v100/eager/fp32/conv3x3"]["mape_pct"] < 28.5, "NeuSight V100 convolutions, FLOP line"
     trt = [value for key, value in scores.items() if key.startswith("v100/tensorrt/")]
@@ -99,15 +101,12 @@ def test_intervals_hold(scores: dict[str, dict[str, float]]) -> None:
             assert figures["coverage_pct"] >= 75, key
 
 
-@needs_data
-@pytest.mark.data
-def test_folds_keep_a_shape_together(folder: Path) -> None:
-    for rows in kernel_rows(folder):
-        if rows.kind == "conv3x3" and "tensorrt" in rows.key:
-            per_image = np.round(rows.macs / rows.batch).astype(np.int64)
-            assert len(set(zip(per_image.tolist(), rows.fold.tolist(), strict=True))) <= 1.2 * len(
-                set(per_image.tolist())
-            )
+@pytest.mark.exact
+def test_folds_are_a_hash_of_the_shape() -> None:
+    shapes = [(3, 64, 7), (3, 64, 7), (64, 64, 3)]
+    assert fold_of(iter(shapes)).tolist() == [crc32(b"3-64-7") % 10] * 2 + [crc32(b"64-64-3") % 10]
+    many = fold_of(iter((cin, cout) for cin in range(100) for cout in range(100)))
+    assert np.bincount(many, minlength=10).min() > 850
 
 
 @pytest.mark.exact
@@ -118,9 +117,9 @@ def test_missing_folder_is_an_input_error(tmp_path: Path) -> None:
 
 @pytest.mark.exact
 def test_student_factor() -> None:
-    """t(0.95, 3) = 2.353, z(0.95) = 1.645 (any table)."""
-    assert student_factor(4) == pytest.approx(2.353 * 1.25**0.5 / 1.645, rel=1e-3)
-    assert student_factor(100000) == pytest.approx(1, abs=1e-4)
+    """t(0.95, 3) = 2.353; the largest of four normal values is expected at the 3.625 / 4.25 quantile, 1.049."""
+    assert student_factor(4) == pytest.approx(2.353 * 1.25**0.5 / 1.049, rel=1e-3)
+    assert student_factor(100000) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.exact

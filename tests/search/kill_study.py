@@ -1,7 +1,8 @@
 """Ten kills of a study of 243 designs, in real processes: `python tests/search/kill_study.py`.
 
-What is left after the last resume is compared with an undisturbed run. The moments are spread uniformly over the run. At least four are between an evaluation and its commit, where the process
-kills itself; at the others this program kills it from outside, some random milliseconds after it passed the moment.
+What is left after the last resume is compared with an undisturbed run. The moments are spread uniformly over the run.
+Four are between an evaluation and its commit, where the process kills itself; at the others this program kills it from
+outside, some random milliseconds after it passed the moment.
 """
 
 from __future__ import annotations

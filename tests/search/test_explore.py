@@ -1,4 +1,4 @@
-"""A study from configuration to record: results, resuming, failures, and that nothing but seconds depends on the way."""
+"""A study from configuration to record: results, resuming, failures; nothing but seconds depends on the way."""
 
 from __future__ import annotations
 
@@ -252,10 +252,10 @@ def test_one_failure_is_a_row_and_all_failures_an_error(
 ) -> None:
     real = hwsim.search.design._on_part
 
-    def broken(model: Any, target: Any) -> Any:
+    def broken(model: Any, rows: Any, target: Any) -> Any:
         if model.policy.weights == "e2m1":
             raise UnsupportedError("no e2m1 today", where="layer stem")
-        return real(model, target)
+        return real(model, rows, target)
 
     monkeypatch.setattr(hwsim.search.design, "_on_part", broken)
     record = explore(study(), tmp_path / "run", subject=subject)
@@ -267,7 +267,7 @@ def test_one_failure_is_a_row_and_all_failures_an_error(
     with pytest.raises(InputError, match="failed: layer stem"):
         record.design(next(iter(record.failures)))
     only = study(formats={"weights": ["e2m1"]}, gpu={"devices": []})
-    with pytest.raises(UnsupportedError, match="all 3 designs failed.*no e2m1 today"):
+    with pytest.raises(UnsupportedError, match=r"all 3 designs failed.*no e2m1 today"):
         explore(only, tmp_path / "none", subject=subject)
     monkeypatch.setattr(hwsim.search.design, "_on_part", real)  # mended: only the failed are tried again
     seen: list[Progress] = []

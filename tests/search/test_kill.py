@@ -12,25 +12,25 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from studies import stored, study
 
 from hwsim.core.errors import InputError
 from hwsim.search import Progress, Subject, explore, load_subject
+from hwsim.search.subject import one_thread
 
 pytestmark = pytest.mark.exact
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
+def subject() -> Iterator[Subject]:
     """Warm caches: forked runs begin with everything calibrated. One thread, for threads do not survive a fork."""
-    torch.set_num_threads(1)
-    return load_subject(study())
+    with one_thread():
+        yield load_subject(study())
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,9 @@ def _kill_at(moment: str, n: int) -> Callable[[Progress], None]:
     [
         ("start", 1),
         ("evaluated", 1),
-        ("evaluated", 2),
         ("evaluated", 14),
-        ("committed", 7),
+        ("priced", 1),
+        ("priced", 11),
         ("committed", 37),
         ("finish", 1),
     ],
