@@ -146,7 +146,12 @@ def load(path: Path = PATH) -> Calibration:
 
 def chip_of(gpu: Gpu) -> str:
     """Name under which a device was fitted; empty for one of the user's own."""
-    return _SAME_CHIP.get(gpu.name, gpu.name) if devices().get(gpu.name) == gpu else ""
+    return shared_chip(gpu.name) if devices().get(gpu.name) == gpu else ""
+
+
+def shared_chip(name: str) -> str:
+    """The device whose measurements serve a shipped device."""
+    return _SAME_CHIP.get(name, name)
 
 
 def nearest_key(keys: Iterable[str], wanted: str) -> str:

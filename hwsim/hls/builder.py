@@ -36,6 +36,26 @@ class Tensor:
     owned: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """How hardware keeps a tensor.
+
+    Attributes
+    ----------
+    shape : channels last for maps.
+    order : flat position in the torch tensor of each element.
+    """
+
+    shape: tuple[int, ...]
+    order: NDArray[np.int64]
+
+    @classmethod
+    def vector(cls, order: NDArray[np.int64] | int) -> Layout:
+        """A vector in the given order, or of the given length in torch's own."""
+        positions = np.arange(order) if isinstance(order, int) else order
+        return cls((len(positions),), positions)
+
+
 class Builder:
     """Collects stages; every method that adds one returns the tensor it makes."""
 
@@ -54,8 +74,7 @@ class Builder:
         *,
         suffix: str = "",
         tensor: str | None = None,
-        hardware_shape: tuple[int, ...] | None = None,
-        order: NDArray[np.int64] | None = None,
+        layout: Layout | None = None,
         **fields: Any,
     ) -> Tensor:
         """Append a stage.
@@ -64,7 +83,7 @@ class Builder:
         ----------
         suffix : of the stage's name, for intermediate results.
         tensor : that the stage makes; without a suffix it is the layer's own.
-        shape : of the result in torch; stored channels last unless `hardware_shape` and `order` say otherwise.
+        shape : of the result in torch; stored channels last unless `layout` says otherwise.
 
         Raises
         ------
@@ -78,30 +97,30 @@ class Builder:
                     hint=f"up to {EXACT_BITS} bits can be verified; use narrower formats or @tensor weight scales",
                 )
         name = self._name(f"in_{layer}" if operation == "input" else layer + suffix)
-        hardware = channels_last(shape) if hardware_shape is None else hardware_shape
-        positions = channels_last_order(shape) if order is None else order
+        layout = layout or Layout(channels_last(shape), channels_last_order(shape))
+        assert prod(layout.shape) == len(layout.order) == prod(shape)
         stage = Stage(
             name,
             layer,
             tensor or (None if suffix else layer),
             operation,
             tuple(x.stage for x in inputs),
-            hardware,
-            positions,
+            layout.shape,
+            layout.order,
             grid,
             grid.type,
             **fields,
         )
-        assert prod(hardware) == len(positions) == prod(shape)
         self.stages[name] = stage
         return Tensor(name, shape, grid, True)
 
     def same_layout(self, layer: str, operation: Operation, x: Tensor, grid: Grid, **fields: Any) -> Tensor:
         """Append a stage that works element by element."""
-        source = self.stages[x.stage]
-        return self.add(
-            layer, operation, (x,), x.shape, grid, hardware_shape=source.shape, order=source.order, **fields
-        )
+        return self.add(layer, operation, (x,), x.shape, grid, layout=self.layout(x), **fields)
+
+    def layout(self, x: Tensor) -> Layout:
+        stage = self.stages[x.stage]
+        return Layout(stage.shape, stage.order)
 
     def requantizable(self, x: Tensor) -> bool:
         return x.owned and self.stages[x.stage].operation in _REQUANTIZES
@@ -127,13 +146,11 @@ class Builder:
 
     def flat(self, layer: str, x: Tensor) -> Tensor:
         """The tensor as a vector, in the hardware's order."""
-        source = self.stages[x.stage]
-        if len(source.shape) == 1:
+        layout = self.layout(x)
+        if len(layout.shape) == 1:
             return x
-        return self.add(
-            layer, "flatten", (x,), (len(source.order),), x.grid, suffix="_flatten", order=source.order,
-            hardware_shape=(len(source.order),),
-        )  # fmt: skip
+        flat = Layout.vector(layout.order)
+        return self.add(layer, "flatten", (x,), flat.shape, x.grid, suffix="_flatten", layout=flat)
 
     def padded(self, layer: str, x: Tensor, pads: tuple[int, ...], suffix: str = "") -> Tensor:
         """Zeros around a map; `pads` holds (low, high) of each axis."""

@@ -14,7 +14,7 @@ from hwsim.core.errors import HwsimError, InputError
 from hwsim.search.codec import Failure, Score, workload_to_json
 from hwsim.search.plan import CODE_EPOCH, Plan, Target, make_plan, targets_of
 from hwsim.search.record import FLOAT, RunRecord, load_run
-from hwsim.search.run_dir import STORE, check_config, locked, settle_manifest, versions, write_config
+from hwsim.search.run_dir import CONFIG, STORE, check_config, locked, settle_manifest, versions, write_config
 from hwsim.search.settings import StudyConfig
 from hwsim.search.store import Store, open_store
 from hwsim.search.subject import Subject, load_subject, one_thread
@@ -107,6 +107,9 @@ def _explore(
     targets = targets_of(config)
     identity = subject.identity() | {"epoch": CODE_EPOCH, "targets": {t.name: t.digest for t in targets}}
     plan = make_plan(config, identity, targets)
+    if not (folder / CONFIG).exists():  # what would fail every design is found before a file is written
+        with one_thread():
+            subject.calibrated(config.quant.seeds[0])
     write_config(folder, config)
     settle_manifest(folder, _manifest(config, subject, plan, targets, identity))
     with open_store(folder / STORE, create=True) as store:
@@ -131,7 +134,7 @@ class _Ledger:
 
     def __init__(self, store: Store, plan: Plan, progress: Callable[[Progress], None]) -> None:
         self._store, self._plan, self._progress = store, plan, progress
-        self._known = store.designs().keys() & {id for job in plan.jobs for id in job.ids}
+        self._known = store.finished() & {id for job in plan.jobs for id in job.ids}
         self._done, self._failed = len(self._known), 0
 
     def tasks(self) -> list[Task]:

@@ -62,6 +62,10 @@ class Store:
         """Payloads of finished evaluations by key."""
         return dict(self._rows("SELECT key, payload FROM evaluations WHERE status = 'done'"))
 
+    def finished(self) -> set[str]:
+        """Ids of designs that have a result."""
+        return {id for (id,) in self._rows("SELECT id FROM designs WHERE status = 'done'")}
+
     def designs(self, status: str = "done") -> dict[str, str]:
         """Payloads of designs by id, `done` or `failed`."""
         return dict(self._rows("SELECT id, payload FROM designs WHERE status = ? ORDER BY id", (status,)))

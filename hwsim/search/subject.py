@@ -17,7 +17,7 @@ from hwsim.capture.model_spec import ModelSource, load_model
 from hwsim.core.assignment import assign
 from hwsim.core.design import content_id
 from hwsim.core.errors import InputError
-from hwsim.quant.calibration import Calibration, calibrate
+from hwsim.quant.calibration import Calibration, calibrate, check_inputs
 from hwsim.quant.metrics import Metric, predictions, top1
 from hwsim.quant.model import QuantizedModel
 from hwsim.quant.recipe import Recipe, parse_recipe
@@ -95,6 +95,7 @@ def load_subject(config: StudyConfig) -> Subject:
     rows = {seed: calibration_rows(calib, config.data.calib_rows, seed) for seed in config.quant.seeds}
     for drawn in rows.values():
         check_disjoint(drawn, evaluation, config.data.allow_overlap)
+    check_inputs(network, evaluation.x, "evaluation data")
     _check_overrides(config, network)
     return Subject(network, rows, evaluation, {text: parse_recipe(text) for text in config.quant.recipes})
 

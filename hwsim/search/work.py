@@ -47,7 +47,8 @@ def work(subject: Subject, config: StudyConfig, task: Task) -> Iterator[Outcome]
         model, rows, score = _evaluate(subject, config, task)
     except Exception as error:  # whatever goes wrong with one network is told in its row
         failure = Failure.of(error)
-        yield Outcome(job, None, failure, time.perf_counter() - start)
+        if task.score is None:
+            yield Outcome(job, None, failure, time.perf_counter() - start)
         for place in task.missing:
             yield Outcome(job, place, failure, 0.0)
         return

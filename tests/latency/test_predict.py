@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hwsim.core.assignment import Policy, assign
 from hwsim.core.errors import InputError
 from hwsim.core.workload import Workload
-from hwsim.latency import RUNTIMES, device, devices, predict
+from hwsim.latency import RUNTIMES, device, devices, predict, trust_statement
 from hwsim.latency.calibration import Errors, load, nearest_key
 from hwsim.latency.published import published
 from hwsim.latency.published.builder import NetworkBuilder
@@ -237,3 +237,14 @@ def test_prediction_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.exact
+def test_the_trust_statement_quotes_the_shipped_errors() -> None:
+    scores = load().scores
+    text = trust_statement(["v100-pcie", "rtx3090", "rtx3090", "mine"])
+    for key in ("v100/eager/fp32", "v100/eager/fp16", "rtx3090/eager/fp16"):
+        assert f"{scores[key]['mape_pct']:.0f} % (batch" in text
+        assert f"held {scores[key]['coverage_pct']:.0f} %" in text
+    assert "mine: nothing was measured" in text and "tx2" not in text
+    assert text.count("rtx3090:") == 1 and text.count("v100-pcie:") == 1
