@@ -280,7 +280,8 @@ def _folder() -> Path:
     shared = os.environ.get("HWSIM_SHARED")
     if not shared:
         raise InputError("HWSIM_SHARED is not set", where="environment", hint="it names the folder of outside data")
-    return Path(shared) / "data" / "fpga"
+    root = Path(shared)
+    return (root / "data" if (root / "data").is_dir() else root) / "fpga"
 
 
 if __name__ == "__main__":

@@ -70,17 +70,27 @@ def left_out_coverage(residual: Array, group: NDArray[np.str_], symmetric: bool 
     return float(np.mean(inside))
 
 
-def score(residual: Array, measured: Array, errors: Errors | None) -> dict[str, float]:
-    """The figures a report states for centred log errors: MAPE and shares in percent, rank correlation, coverage."""
+def score(
+    residual: Array, measured: Array, errors: Errors | None, group: NDArray[np.str_] | None = None
+) -> dict[str, float]:
+    """The figures a report states for centred log errors: MAPE and shares in percent, rank correlation, coverage.
+
+    With `group`, every group weighs the same in MAPE and shares.
+    """
     from scipy.stats import spearmanr
 
     predicted = measured * np.exp(-residual)
     ape = np.abs(predicted / measured - 1)
+    weights = np.ones(len(measured)) if group is None else group_weights(group)
+
+    def mean(values: NDArray[np.generic]) -> float:
+        return float(np.average(values.astype(np.float64), weights=weights))
+
     figures = {
         "rows": float(len(measured)),
-        "mape_pct": float(100 * ape.mean()),
-        "within10_pct": float(100 * np.mean(ape <= 0.1)),
-        "within20_pct": float(100 * np.mean(ape <= 0.2)),
+        "mape_pct": 100 * mean(ape),
+        "within10_pct": 100 * mean(ape <= 0.1),
+        "within20_pct": 100 * mean(ape <= 0.2),
         "spearman": float(spearmanr(measured, predicted).statistic),
     }
     if errors is not None:

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hwsim.core.errors import InputError
+from hwsim.core.errors import HwsimError, InputError
 from hwsim.latency.calibration import load
 from hwsim.latency.fit import NETWORKS, network_scores, transfer_errors
 from hwsim.latency.fit_kernels import score_class
-from hwsim.latency.measured import kernel_rows, network_rows
+from hwsim.latency.measured import data_folder, kernel_rows, network_rows
 
 COLUMNS = ("rows", "mape_pct", "within10_pct", "within20_pct", "spearman", "coverage_pct", "half_width_pct")
 
@@ -23,8 +23,8 @@ COLUMNS = ("rows", "mape_pct", "within10_pct", "within20_pct", "spearman", "cove
 def evaluate(folder: Path) -> dict[str, dict[str, float]]:
     """Errors on held-out measurements by `device/runtime/precision[/class]` and `transfer/device/runtime`.
 
-    Each entry has `rows`, `mape_pct`, `within10_pct`, `within20_pct`, `spearman`, `coverage_pct` of the 90 % interval
-    and its `half_width_pct`.
+    Families of networks weigh the same in means and shares. Each entry has `rows`, `mape_pct`, `within10_pct`,
+    `within20_pct`, `spearman`, `coverage_pct` of the 90 % interval and its `half_width_pct`.
     """
     calibration = load()
     scores = {}
@@ -54,10 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def data_folder(folder: Path) -> Path:
-    """The folder that holds `latency/`: the one given, or its `data`."""
-    return folder if (folder / "latency").is_dir() else folder / "data"
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except HwsimError as failure:
+        sys.stderr.write(f"{failure}\n")
+        sys.exit(failure.exit_code)

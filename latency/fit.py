@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hwsim.core.errors import InputError
+from hwsim.core.errors import HwsimError, InputError
 from hwsim.latency.calibration import PATH, Calibration, Errors, Fit
 from hwsim.latency.conformal import errors_of, left_out_coverage, score
 from hwsim.latency.fit_kernels import fit_kernels
 from hwsim.latency.fit_networks import fit_networks, lay_out
 from hwsim.latency.kernels import kernels
-from hwsim.latency.measured import OTHER_STACK, NetworkRow, gpus, kernel_rows, network, network_rows
+from hwsim.latency.measured import OTHER_STACK, NetworkRow, data_folder, gpus, kernel_rows, network, network_rows
 from hwsim.latency.predict import kernel_times, network_basis
 from hwsim.latency.roofline import Efficiency, work
 
@@ -162,10 +162,14 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
         raise InputError("one argument is wanted", where="hwsim.latency.fit", hint="the data folder")
     PATH.parent.mkdir(exist_ok=True)
-    PATH.write_text(fit(Path(arguments[0])).as_json())
+    PATH.write_text(fit(data_folder(Path(arguments[0]))).as_json())
     sys.stderr.write(f"{PATH}\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except HwsimError as failure:
+        sys.stderr.write(f"{failure}\n")
+        sys.exit(failure.exit_code)

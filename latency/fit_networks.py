@@ -85,7 +85,7 @@ def fit_networks(data: NetworkSet, prior: Mapping[str, Efficiency], launch_us: f
     coverage = left_out_coverage(left_out, data.family)
     errors = errors_of(left_out - shift, data.family, coverage)
     fit = _fit_at(data, prior, _shifted(whole, shift), errors)
-    return fit, score(left_out - shift, data.latency_us, errors)
+    return fit, score(left_out - shift, data.latency_us, errors, data.family)
 
 
 def _as_vector(prior: Mapping[str, Efficiency], launch_us: float) -> Array:

@@ -127,6 +127,11 @@ def read(folder: Path, table: str) -> DataFrame:
         ) from None
 
 
+def data_folder(folder: Path) -> Path:
+    """The folder that holds `latency/`: the one given, or its `data`."""
+    return folder if (folder / "latency").is_dir() else folder / "data"
+
+
 def _from_spec(name: str, row: dict[str, str]) -> Gpu:
     """A device from a row of the specification table, with the launch costs of the TX2 (Jetsons) or the V100."""
 

@@ -122,13 +122,17 @@ class QuantizedModel:
         acts = formats.acts[0].format
         if not isinstance(acts, Int | Minifloat | Binary):
             return None
+        offset = int(any(spec.zero_point for spec in formats.acts))  # |code - zero point| is below 2^bits
         if layer.name in self.codes:
             codes = self.codes[layer.name]
             if not isinstance(codes.spec.format, Int | Minifloat | Binary):
                 return None
-            return accumulator_bits_of_weights(codes.codes, codes.spec.format, acts)
+            zero_point = codes.zero_point if codes.spec.zero_point and codes.spec.block != "tensor" else 0.0
+            return offset + accumulator_bits_of_weights(codes.codes, codes.spec.format, acts, zero_point)
         other = formats.acts[-1].format
-        return accumulator_bits(layer.reduction, other, acts) if isinstance(other, Int | Minifloat | Binary) else None
+        if not isinstance(other, Int | Minifloat | Binary):
+            return None
+        return 2 * offset + accumulator_bits(layer.reduction, other, acts)
 
     def is_exact_in(self, dtype: torch.dtype) -> bool:
         """Whether sums of products are free of rounding in `dtype`, whatever the order of summation.

@@ -105,8 +105,8 @@ def check_disjoint(calib: Dataset, evaluation: Dataset, allow: bool = False) -> 
     """
     if calib.x.shape[1:] != evaluation.x.shape[1:] or calib.x.dtype != evaluation.x.dtype:
         return 0
-    seen = _row_digests(calib.x)
-    shared = [row for row in _row_digests(evaluation.x, unique=False) if row in set(seen)]
+    seen = set(_row_digests(calib.x))
+    shared = [row for row in _row_digests(evaluation.x) if row in seen]
     if shared and not allow:
         raise InputError(
             f"{len(shared)} of {len(evaluation.x)} evaluation rows are also calibration rows",
@@ -120,10 +120,9 @@ def _label(dataset: Dataset) -> str:
     return f"{dataset.name}#{dataset.split}" if dataset.split else dataset.name
 
 
-def _row_digests(x: Tensor, unique: bool = True) -> list[bytes]:
+def _row_digests(x: Tensor) -> list[bytes]:
     array = np.ascontiguousarray(x.numpy())
-    rows = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in array]
-    return list(dict.fromkeys(rows)) if unique else rows
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in array]
 
 
 def _digest(x: Tensor, y: Tensor | None) -> str:

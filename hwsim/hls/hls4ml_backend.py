@@ -99,26 +99,26 @@ def _teach(backend_name: str) -> None:
     from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
     from hls4ml.model.layers import Layer, register_layer
 
-    class HwsimChannelShift(Layer):
+    class HwsimChannelShift(Layer):  # type: ignore[misc]
         def initialize(self) -> None:
             self.add_output_variable(self.get_input_variable().shape)
 
-    class HwsimClamp(Layer):
+    class HwsimClamp(Layer):  # type: ignore[misc]
         def initialize(self) -> None:
             self.add_output_variable(self.get_input_variable().shape)
 
     def config_template(layer: type, write: Any) -> type:
-        class Template(LayerConfigTemplate):
+        class Template(LayerConfigTemplate):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__(layer)
 
             def format(self, node: Any) -> str:
-                return write(node)
+                return str(write(node))
 
         return Template
 
     def call_template(layer: type, function: str) -> type:
-        class Template(FunctionCallTemplate):
+        class Template(FunctionCallTemplate):  # type: ignore[misc]
             def __init__(self) -> None:
                 super().__init__(layer, include_header=[f"nnet_utils/{HEADER.name}"])
 

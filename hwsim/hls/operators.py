@@ -12,7 +12,7 @@ from hwsim.capture.operators import op_name
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.formats import Int
 from hwsim.core.workload import Layer
-from hwsim.hls.builder import Builder, Tensor
+from hwsim.hls.builder import Builder, Layout, Tensor
 from hwsim.hls.fixed import FixedType, Grid, exponents_of_powers, of_values, union_of
 from hwsim.hls.nodes import arguments, only_reader, quantizer_of
 
@@ -70,13 +70,13 @@ def add(builder: Builder, node: Node, layer: Layer, inputs: tuple[Tensor, ...]) 
     if len(inputs) != 2 or arguments(node).get("alpha", 1) != 1:
         raise UnsupportedError("an addition of a constant", hint="supported: the sum of two tensors")
     x, y = inputs
-    a, b = builder.stages[x.stage], builder.stages[y.stage]
+    a, b = builder.layout(x), builder.layout(y)
     if x.shape != y.shape or a.shape != b.shape or not np.array_equal(a.order, b.order):
         raise UnsupportedError(
             f"a sum of tensors of shape {x.shape} and {y.shape}",
             hint="supported: equal shapes that hardware stores in the same order, no broadcasting",
         )
-    return builder.add(layer.name, "add", (x, y), x.shape, x.grid.plus(y.grid), hardware_shape=a.shape, order=a.order)
+    return builder.add(layer.name, "add", (x, y), x.shape, x.grid.plus(y.grid), layout=a)
 
 
 def concat(builder: Builder, node: Node, layer: Layer, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -92,21 +92,14 @@ def concat(builder: Builder, node: Node, layer: Layer, inputs: tuple[Tensor, ...
         inputs = tuple(builder.flat(f"{layer.name}_{i}", x) for i, x in enumerate(inputs))
     total, *rest = inputs
     for i, x in enumerate(rest, 1):
-        last = i == len(rest)
         shape = (total.shape[0] + x.shape[0], *total.shape[1:])
-        layout: dict[str, object] = {}
+        layout = None
         if rank == 1:
-            orders = [builder.stages[t.stage].order for t in (total, x)]
-            layout = {"order": np.concatenate([orders[0], orders[1] + total.shape[0]]), "hardware_shape": shape}
-        total = builder.add(
-            layer.name,
-            "concat",
-            (total, x),
-            shape,
-            total.grid.union(x.grid),
-            suffix="" if last else f"_part{i}",
-            **layout,
-        )
+            first, second = (builder.layout(t).order for t in (total, x))
+            layout = Layout.vector(np.concatenate([first, second + total.shape[0]]))
+        suffix = "" if i == len(rest) else f"_part{i}"
+        grid = total.grid.union(x.grid)
+        total = builder.add(layer.name, "concat", (total, x), shape, grid, suffix=suffix, layout=layout)
     return total
 
 
@@ -166,10 +159,9 @@ def _average(builder: Builder, layer: Layer, x: Tensor, kernel: tuple[int, ...])
 def _whole_map(builder: Builder, layer: Layer, x: Tensor) -> Tensor:
     builder.need_map(x)
     steps = _log2_window(prod(x.shape[1:]))
-    channels = x.shape[0]
     return builder.add(
         layer.name, "global_average", (x,), tuple(layer.out_shape[1:]), x.grid.mean(steps),
-        hardware_shape=(channels,), order=np.arange(channels), accumulator=_summing(x.grid, steps),
+        layout=Layout.vector(x.shape[0]), accumulator=_summing(x.grid, steps),
     )  # fmt: skip
 
 

@@ -13,11 +13,13 @@ from hwsim.hls.fixed import Grid, exponents_of_powers, quantized
 from hwsim.hls.formats import check_formats
 from hwsim.hls.nodes import operands, quantizer_of
 from hwsim.hls.operators import HANDLERS, SUPPORTED
-from hwsim.hls.products import convolution, linear
+from hwsim.hls.products import check_convolution, convolution, linear
 from hwsim.hls.stages import Plan, Stage
 from hwsim.quant.model import QuantizedModel
 
 MAX_READERS = 7  # copies of one stream that hls4ml can make
+
+SHOWN = 4  # layers an error names for each kind of trouble
 
 
 def plan_network(model: QuantizedModel) -> Plan:
@@ -56,11 +58,11 @@ class _Planner:
 
     def _visit(self, node: Node) -> None:
         where = f"layer {node.meta.get('layer', node.meta.get('quantizes', node.name))}"
-        if any(source in self.lost for source in node.all_input_nodes):
+        lost = any(source in self.lost for source in node.all_input_nodes)
+        if lost:
             self.lost.add(node)
-            return
         try:
-            made = self._make(node)
+            made = None if lost and self._check_alone(node) else self._make(node)
         except UnsupportedError as error:
             self.problems.append(UnsupportedError(error.message, where=error.where or where, hint=error.hint))
             self.lost.add(node)
@@ -86,6 +88,16 @@ class _Planner:
         if handler is None or len(sources) != len(read):
             raise UnsupportedError(f"operator {op_name(node)}", hint=SUPPORTED)
         return handler(self.builder, node, layer, sources)
+
+    def _check_alone(self, node: Node) -> bool:
+        """Behind a problem no types are known, but operators can still be refused; True."""
+        if node.op == "call_function" and "layer" in node.meta:
+            layer = self.workload[node.meta["layer"]]
+            if layer.kind == "conv":
+                check_convolution(layer)
+            elif layer.kind != "linear" and op_name(node) not in HANDLERS:
+                raise UnsupportedError(f"operator {op_name(node)}", hint=SUPPORTED)
+        return True
 
     def _input(self, node: Node) -> Tensor:
         """The network's input: the conversion to its first type is its quantizer."""
@@ -116,7 +128,10 @@ class _Planner:
         first = self.problems[0]
         if len(self.problems) == 1:
             raise first
-        lines = "".join(f"\n- {p.where}: {p.message}" for p in self.problems)
+        where: dict[str, list[str]] = {}
+        for problem in self.problems:
+            where.setdefault(problem.message, []).append(problem.where.removeprefix("layer "))
+        lines = "".join(f"\n- {what}: {_some(layers)}" for what, layers in where.items())
         hints = dict.fromkeys(p.hint for p in self.problems if p.hint)
         raise UnsupportedError(
             f"{len(self.problems)} layers cannot be exported to HLS:{lines}",
@@ -141,6 +156,11 @@ class _Planner:
                     hint=f"supported: up to {MAX_READERS}",
                 )
         return plan
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
 
 
 def _needed(stages: dict[str, Stage], output: str) -> tuple[Stage, ...]:

@@ -12,7 +12,7 @@ from torch.fx import Node
 from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.workload import Layer
-from hwsim.hls.builder import Builder, Tensor
+from hwsim.hls.builder import Builder, Layout, Tensor
 from hwsim.hls.nodes import arguments
 from hwsim.hls.stages import Operation
 from hwsim.hls.weights import Arrange, products
@@ -21,7 +21,7 @@ from hwsim.quant.model import QuantizedModel
 
 def convolution(builder: Builder, model: QuantizedModel, node: Node, layer: Layer, x: Tensor) -> Tensor:
     """conv1d and conv2d: padding is a stage of its own; groups, unless depthwise, become zeros in a full kernel."""
-    _check_convolution(layer)
+    check_convolution(layer)
     codes = model.codes[layer.name]
     if not builder.is_map(x) and len(x.shape) > 1 and prod(x.shape[1:]) == 1:
         return _on_one_position(builder, model, node, layer, x)
@@ -81,23 +81,22 @@ def _multiply(
 ) -> Tensor:
     """The stage itself, and behind it the shifts of channels whose weights have other powers of two."""
     found = products(codes, _bias(model, node), x.grid, arrange, f"layer {layer.name}")
-    common: dict[str, object] = {}
-    if operation == "dense":
-        common = {"hardware_shape": (shape[0],), "order": np.arange(shape[0])}
+    layout = Layout.vector(shape[0]) if operation == "dense" else None
     y = builder.add(
         layer.name, operation, (x,), shape, found.grid,
-        accumulator=found.accumulator, weights=found.weights, geometry=geometry, **common,
+        accumulator=found.accumulator, weights=found.weights, geometry=geometry, layout=layout,
     )  # fmt: skip
     if not found.shifts:
         return y
     builder.stages[y.stage] = replace(builder.stages[y.stage], tensor=None)
     return builder.add(
         layer.name, "shift", (y,), shape, found.shifted,
-        suffix="_shift", tensor=layer.name, shifts=found.shifts, accumulator=found.shifted.type, **common,
+        suffix="_shift", tensor=layer.name, shifts=found.shifts, accumulator=found.shifted.type, layout=layout,
     )  # fmt: skip
 
 
-def _check_convolution(layer: Layer) -> None:
+def check_convolution(layer: Layer) -> None:
+    """UnsupportedError for convolutions that no stage computes."""
     if layer.op not in ("conv1d", "conv2d", "convolution") or len(layer.kernel) > 2:
         raise UnsupportedError(f"operator {layer.op}", hint="supported convolutions: conv1d and conv2d")
     if any(d != 1 for d in layer.dilation):

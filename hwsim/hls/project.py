@@ -222,8 +222,8 @@ def _reuse_notes(plan: Plan, settings: Settings, generated: Mapping[str, Generat
         unrolled = -(-prod(stage.multipliers) // got)
         if unrolled > MAX_UNROLL:
             notes.append(
-                f"{stage.layer}: {unrolled} multipliers at reuse {got}; hls4ml's scripts let Vitis HLS partition arrays "
-                f"up to {MAX_UNROLL} elements, so give this layer a larger reuse"
+                f"{stage.layer}: {unrolled} multipliers at reuse {got}; hls4ml's scripts let Vitis HLS partition "
+                f"arrays of up to {MAX_UNROLL} elements, so give this layer a larger reuse"
             )
     return notes
 

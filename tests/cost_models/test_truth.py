@@ -28,7 +28,7 @@ from hwsim.cost_models.truth import constant_designs
 
 @pytest.fixture(scope="module")
 def folder(shared: Path) -> Path:
-    return shared / "data" / "fpga"
+    return shared / "fpga"
 
 
 @pytest.mark.truth

@@ -12,9 +12,9 @@ import pytest
 from hwsim.core.errors import InputError
 from hwsim.latency.calibration import load
 from hwsim.latency.conformal import errors_of, group_weights, score, student_factor, weighted_quantiles
-from hwsim.latency.evaluate import data_folder, evaluate, table
+from hwsim.latency.evaluate import evaluate, table
 from hwsim.latency.fit import fit
-from hwsim.latency.measured import fold_of, read
+from hwsim.latency.measured import data_folder, fold_of, read
 from hwsim.latency.published import PUBLISHED, published
 
 needs_data = pytest.mark.skipif("HWSIM_SHARED" not in os.environ, reason="HWSIM_SHARED names no folder")
@@ -158,5 +158,7 @@ def test_score_by_hand() -> None:
     assert figures["within10_pct"] == pytest.approx(100 / 3)
     assert figures["within20_pct"] == pytest.approx(200 / 3)
     assert figures["spearman"] == pytest.approx(1)
+    alike = score(residual, measured, None, np.array(["a", "a", "b"]))
+    assert alike["mape_pct"] == pytest.approx((10 + 50) / 2)
     full = figures | {"coverage_pct": 90.0, "half_width_pct": 10.0}
     assert "105.00" not in table({"x": full}) and "23.33" in table({"x": full})

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from studies import stored, study
 
 from hwsim.core.errors import InputError
 from hwsim.search import Progress, Subject, explore, load_subject
+from hwsim.search.store import open_store
 from hwsim.search.subject import one_thread
 
 pytestmark = pytest.mark.exact
@@ -85,10 +88,10 @@ def _kill_at(moment: str, n: int) -> Callable[[Progress], None]:
     [
         ("start", 1),
         ("evaluated", 1),
-        ("evaluated", 14),
+        ("evaluated", 9),
         ("priced", 1),
-        ("priced", 11),
-        ("committed", 37),
+        ("priced", 7),
+        ("committed", 25),
         ("finish", 1),
     ],
 )
@@ -120,28 +123,57 @@ def test_killed_ten_times_at_any_time(undisturbed: tuple[Any, float], subject: S
 def test_killed_in_every_step_of_writing_the_first_files(
     undisturbed: tuple[Any, float], subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kill before and after each file of the run appears: `run.toml`, the manifest, the store and its tables."""
+    """A kill before and after `run.toml` and the manifest appear."""
     import hwsim.search.run_dir as files
 
     real = Path.replace
 
-    def killed(self: Path, target: Any, after: bool, name: str) -> Any:
-        if Path(target).name != name:
-            return real(self, target)
-        if after:
-            real(self, target)
-        os.kill(os.getpid(), signal.SIGKILL)
+    def killed_at(name: str, after: bool) -> Callable[[Path, Path], Path]:
+        def replace(self: Path, target: Path) -> Path:
+            found = real(self, target) if after or target.name != name else target
+            if target.name == name:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found
+
+        return replace
 
     for name in (files.CONFIG, files.MANIFEST):
         for after in (False, True):
             folder = tmp_path / f"{name}{after}"
-            monkeypatch.setattr(Path, "replace", lambda s, t, a=after, n=name: killed(s, t, a, n))
-            child = _forked(lambda f=folder: explore(study(), f, subject=subject))
+            monkeypatch.setattr(Path, "replace", killed_at(name, after))
+            child = _forked(partial(explore, study(), folder, subject=subject))
             assert _signal_of(child) == signal.SIGKILL
             monkeypatch.setattr(Path, "replace", real)
             explore(study(), folder, resume=True, subject=subject)
             assert stored(folder) == undisturbed[0]
             assert {p.name for p in folder.iterdir()} == {"run.toml", "manifest.json", "designs.sqlite"}
+
+
+def test_killed_between_any_two_statements_that_make_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deadly(sqlite3.Connection):
+        left = 0
+
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            Deadly.left -= 1
+            if Deadly.left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().execute(*args)
+
+    def make(path: Path) -> None:
+        with open_store(path, create=True):
+            pass
+
+    killed = 0
+    with monkeypatch.context() as patch:
+        patch.setattr("hwsim.search.store.sqlite3.connect", partial(sqlite3.connect, factory=Deadly))
+        for n in range(16):
+            Deadly.left = n
+            killed += _signal_of(_forked(partial(make, tmp_path / f"{n}.sqlite"))) == signal.SIGKILL
+    assert 8 <= killed < 16
+    for n in range(16):
+        make(tmp_path / f"{n}.sqlite")
+        with open_store(tmp_path / f"{n}.sqlite") as store:
+            assert store.designs() == {}
 
 
 def test_a_killed_run_frees_its_folder_and_a_living_one_does_not(subject: Subject, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ IDENTITY: dict[str, Any] = {
 }
 
 
-def plan(identity: dict[str, Any] | None = None, **changes: dict[str, Any]) -> Plan:
+def plan(identity: dict[str, Any] | None = None, **changes: Any) -> Plan:
     config = study(**changes)
     return make_plan(config, identity or IDENTITY, targets_of(config))
 
@@ -34,9 +34,8 @@ def formats(**changes: Any) -> dict[str, dict[str, Any]]:
 
 
 def test_every_combination_once_with_the_scale_type_of_its_target() -> None:
-    changes = {"quant": {"recipes": ["rtn", "rtn-mse"], "seeds": [0, 1]}, "fpga": {"parts": ["zu3eg", "kv260"]}}
-    made = plan(**changes)
-    assert made.designs == 9 * 4 * 3
+    made = plan(quant={"recipes": ["rtn", "rtn-mse"], "seeds": [0, 1]}, fpga={"parts": ["zu3eg", "kv260"]})
+    assert made.designs == 6 * 4 * 3
     assert len(ids(made)) == made.designs
     assert (made.merged, made.dropped, made.notes) == (0, 0, ())
     for job in made.jobs:  # parts share an evaluation, the GPU has its own

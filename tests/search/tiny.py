@@ -23,14 +23,15 @@ class Tiny(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.norm(self.stem(x)))
         x = torch.relu(self.conv(x) + x)
-        return self.head(x.flatten(1))
+        scores: Tensor = self.head(x.flatten(1))
+        return scores
 
 
 def network() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = Tiny()
-        model.norm.running_var.uniform_(0.5, 2.0)
+        nn.init.uniform_(model.norm.get_buffer("running_var"), 0.5, 2.0)
         return model.eval()
 
 
