@@ -121,11 +121,12 @@ def export_design(
     model = rebuild(record, subject, design)
     x, y = subject.evaluation.x, subject.evaluation.y
     count = min(samples, len(x))
+    factors = {row["name"]: row["reuse"] for row in design.layers if row["name"] in model.codes}
     exported = export_project(
         model,
         folder,
         part=design.part,
-        reuse=record.config.fpga.reuse,
+        reuse=factors,
         verify=x[:count] if count else None,
         labels=None if y is None else y[:count],
         progress=progress,

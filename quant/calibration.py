@@ -13,8 +13,9 @@ from torch.fx import Interpreter, Node
 from hwsim.capture.graph import Network
 from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import InputError
+from hwsim.core.scaled import Scaled
 from hwsim.core.workload import COMPUTE
-from hwsim.quant.observers import Observer
+from hwsim.quant.observers import Method, Observer, Scale
 
 REFERENCE_ROWS = 64  # rows kept for signal-to-noise figures
 
@@ -27,8 +28,10 @@ class Calibration:
     ----------
     network : the float network, batch normalisation folded.
     observers : by tensor (producing layer or network input), for every tensor that a compute layer reads.
-    reference : float outputs of each compute layer for the first rows, and the rows themselves under `rows`.
+    reference : float outputs of each compute layer for the first rows.
+    sample : the calibration rows that `reference` belongs to.
     rows : number of calibration rows.
+    weights, scales : what designs made of it share: quantized weights, scales of tensors.
     """
 
     network: Network
@@ -37,10 +40,18 @@ class Calibration:
     sample: Tensor
     rows: int
     weights: dict[tuple[str, str, str], tuple[WeightCodes | None, Tensor]] = field(default_factory=dict)
+    scales: dict[tuple[str, str, Method], Scale] = field(default_factory=dict)
 
     @property
     def non_negative(self) -> frozenset[str]:
         return frozenset(name for name, seen in self.observers.items() if seen.non_negative)
+
+    def act_scale(self, name: str, spec: Scaled, method: Method) -> Scale:
+        """Scale and zero point of a tensor, computed once for all designs that want the same."""
+        key = (name, str(spec), method)
+        if key not in self.scales:
+            self.scales[key] = self.observers[name].scale(spec, method)
+        return self.scales[key]
 
 
 class Watch(Interpreter):

@@ -251,7 +251,7 @@ def _insert_quantizers(
         if spec.is_native or spec.mx_name is not None:
             scale, zero_point = torch.ones(()), None
         else:
-            scale, zero_point = observer.scale(spec, recipe.range_method)
+            scale, zero_point = calibration.act_scale(name, spec, recipe.range_method)
         scales[name] = (spec, scale)
         node = _node_of(module, name)
         target = f"quantize_{index}"

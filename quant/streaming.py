@@ -74,9 +74,8 @@ class Tails:
 
     def largest_magnitude(self, rank: int) -> float:
         """The magnitude with `rank` magnitudes above it."""
-        # signs apart, so that a value kept at both ends counts once
-        each = np.concatenate([self.top[self.top >= 0], -self.bottom[self.bottom < 0]])
-        return float(np.sort(each)[::-1][rank])
+        # a value kept at both ends counts once: its other entry is negative and sorts last
+        return float(np.sort(np.concatenate([self.top, -self.bottom]))[::-1][rank])
 
 
 def _largest(values: Array, size: int) -> Array:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 CONFIG: dict[str, Any] = {
     "model": {"spec": "zoo:digits_resnet"},
     "formats": {"weights": ["default"], "acts": ["default"]},
-    "fpga": {"parts": ["kv260", "pynq-z2"]},
+    "quant": {"recipes": ["rtn-lp"]},
+    # no multiplier in a DSP: LUTs tell the whole cost of a format
+    "fpga": {"parts": ["kv260", "pynq-z2"], "dsp": "never"},
     "gpu": {"devices": ["v100", "rtx3090", "tx2"]},
 }
 GPU_BATCHES = (1, 32)

@@ -47,10 +47,8 @@ def _bounds(node: Node) -> tuple[float, float]:
     if pair[0] > pair[1]:
         raise UnsupportedError(f"a clamp between {low} and {high}", hint="the lower bound comes first")
     for bound in pair:
-        if np.isfinite(bound) and of_values([bound]).high - of_values([bound]).low >= 1 << _CLAMP_BITS:
-            raise UnsupportedError(
-                f"a bound at {bound}", hint="supported: bounds with a finite binary expansion, e.g. 0.75"
-            )
+        if np.isfinite(bound) and abs(of_values([bound]).low) >= 1 << _CLAMP_BITS:
+            raise UnsupportedError(f"a bound at {bound}", hint="supported: short binary fractions, e.g. 0.75 or 6")
     return pair
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+from hwsim.core.assignment import Policy, assign
 from hwsim.core.cost import Cost, KernelTime, LayerCost
 from hwsim.core.design import DesignPoint
 from hwsim.core.devices import Part
+from hwsim.core.workload import Workload
 from hwsim.quant.model import QuantizedModel
 from hwsim.search.codec import Score
 from hwsim.search.plan import Candidate, Target
 
+if TYPE_CHECKING:
+    from hwsim.cost_models.operators.multiplier import DspPolicy
+
+REFERENCE = "int8"
 _LAYER_COSTS = ("lut", "ff", "dsp", "bram18", "cycles", "reuse")
 _KERNEL_TIMES = ("latency_us", "precision", "bound")
 
@@ -71,8 +78,12 @@ def _on_part(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any
     from hwsim.cost_models import estimate
 
     knobs = target.knobs
-    cost: Cost = estimate(model.network.workload, model.assignment, target.device, codes=model.codes, **knobs)
+    workload = model.network.workload
     reuse = "by layer" if isinstance(knobs["reuse"], Mapping) else knobs["reuse"]
+    if reuse == "auto" and knobs["arch"] == "dataflow":
+        knobs = {**knobs, "reuse": dict(reference_folding(workload, target.device, knobs["dsp"]))}
+        reuse = f"as {REFERENCE} needs"
+    cost: Cost = estimate(workload, model.assignment, target.device, codes=model.codes, **knobs)
     dsp = "" if knobs["dsp"] == "auto" else f", DSPs: {knobs['dsp']}"
     return {
         "part": target.name,
@@ -87,6 +98,21 @@ def _on_part(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any
         "note": "; ".join(cost.notes),
         "layers": _joined(rows, cost.layers, _LAYER_COSTS),
     }
+
+
+@lru_cache(maxsize=64)
+def reference_folding(workload: Workload, part: Part, dsp: DspPolicy) -> tuple[tuple[str, int], ...]:
+    """Reuse factors of a study with `reuse = "auto"`: the fastest at which the reference format fits the part.
+
+    All formats get them, so that LUTs compare formats at one throughput: were each folded by itself, a smaller format
+    would be spread over the whole part and look as large.
+    """
+    from hwsim.cost_models import estimate
+
+    assignment = assign(workload, Policy(REFERENCE, REFERENCE, scale="pow2"))
+    cost = estimate(workload, assignment, part, reuse="auto", dsp=dsp)
+    compute = {layer.name for layer in workload.compute}
+    return tuple((layer.name, layer.reuse) for layer in cost.layers if layer.name in compute)
 
 
 def _on_gpu(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any]:

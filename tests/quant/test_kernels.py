@@ -176,6 +176,14 @@ def test_float32_is_exact_with_a_power_of_two(x: NDArray[np.float64], fmt: Forma
         np.testing.assert_array_equal(quantized(x32, fmt, 2.0**k), expected.astype(np.float32))
 
 
+@pytest.mark.exact
+@pytest.mark.parametrize("k", [-20, -1, 3, 20])
+@pytest.mark.parametrize("fmt", [*SPLITS, int_format(4), int_format(8), uint_format(8), Int(3, True, False)], ids=str)
+def test_a_power_of_two_only_shifts(fmt: Format, k: int) -> None:
+    x = probes(fmt, random=500)
+    assert np.array_equal(quantized(x * np.float32(2.0**k), fmt, 2.0**k), quantized(x, fmt) * np.float32(2.0**k))
+
+
 @pytest.mark.property
 @given(arrays, specs, scales)
 def test_idempotent_monotone_saturating_symmetric(x: NDArray[np.float64], fmt: Format, scale: float) -> None:

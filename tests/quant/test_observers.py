@@ -211,6 +211,18 @@ def test_observed_percentiles_are_exact(percent: float) -> None:
     assert float(scale) == np.float32((high - low) / 255)
 
 
+@pytest.mark.exact
+@pytest.mark.parametrize("shift", [-10.0, 0.0, 10.0])
+def test_percentiles_of_short_streams(shift: float) -> None:
+    """So few values that both tails hold the same ones."""
+    x = (torch.randn(30, 3, 10, 5) + shift).round(decimals=1)
+    observer = stream(Observer(), x, 4)
+    for percent in (10.0, 50.0, 90.0):
+        scale, _ = observer.scale(parse("int8"), Percentile(percent))
+        top = np.percentile(x.abs().double().numpy(), percent, method="higher")
+        assert float(scale) == (np.float32(top / 127) if top else 1.0)
+
+
 @pytest.mark.property
 def test_percentiles_beyond_the_tails_come_from_the_sample() -> None:
     x = torch.randn(100, 4, 30, 30)
