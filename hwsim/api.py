@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
@@ -145,8 +145,8 @@ def cost(
     edge: str = "same",
     overrides: Sequence[tuple[str, str]] = (),
     scale: ScaleType = "pow2",
-    arch: str = "dataflow",
-    reuse: int | str | Mapping[str, int] = "auto",
+    arch: Literal["dataflow", "overlay"] = "dataflow",
+    reuse: int | Mapping[str, int] | Literal["auto"] = "auto",
     input_shape: tuple[int, ...] | None = None,
 ) -> Cost:
     """FPGA resources and timing of a network before synthesis; needs no data."""
@@ -203,7 +203,7 @@ def export(
     folder: str | Path,
     *,
     part: str = "kv260",
-    reuse: int | str | Mapping[str, int] = "auto",
+    reuse: int | Mapping[str, int] | Literal["auto"] = "auto",
     backend: str = "vitis",
     verify: Any = None,
     labels: Any = None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hwsim.core.cost import Cost
 from hwsim.core.design import DesignPoint
 from hwsim.core.errors import InputError, UnsupportedError
 from hwsim.cost_models import estimate
 from hwsim.cost_models import part as part_named
+from hwsim.hls.csim import compiler
 from hwsim.hls.project import HlsProject, export_hls
 from hwsim.hls.verification import Verification, verify
 from hwsim.quant.model import QuantizedModel, quantize_network
@@ -57,7 +58,7 @@ def export_project(
     folder: Path,
     *,
     part: str,
-    reuse: int | str | Mapping[str, int] = "auto",
+    reuse: int | Mapping[str, int] | Literal["auto"] = "auto",
     verify: Any = None,
     labels: Any = None,
     progress: Say | None = None,
@@ -76,6 +77,8 @@ def export_project(
         When a single value differs; layer and first sample are named.
     """
     target = part_named(part)
+    if verify is not None:
+        compiler()  # say that it is missing before anything is written
     if not target.part_number:
         hint = "add part_number to its TOML file, e.g. xck26-sfvc784-2LV-c"
         raise InputError("no vendor part number", where=f"part {target.name}", hint=hint)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from hwsim.capture.data_spec import Dataset, calibration_rows, check_disjoint, load_data
 from hwsim.capture.graph import Network, capture
@@ -56,23 +57,24 @@ def network_of(
     if isinstance(model, Network):
         return model
     name, default_shape = type(model).__name__, None
+    program: nn.Module | ExportedProgram
     if isinstance(model, str):
         source = load_model(model, input_shape)
-        name, default_shape, model = source.name, source.input_shape, source.model
-    elif not isinstance(model, nn.Module):
+        name, default_shape, program = source.name, source.input_shape, source.model
+    elif isinstance(model, nn.Module):
+        program = model
+    else:
         raise InputError(f"a {type(model).__name__} as model", where="model", hint="an nn.Module or a MODEL string")
     if data is not None and input_shape is None:
-        return capture(model, data.x[:1], name=name)
+        return capture(program, data.x[:1], name=name)
     shape = input_shape or default_shape
     if shape is None:
-        from torch.export import ExportedProgram
-
-        if isinstance(model, ExportedProgram):
-            return capture(model, name=name)
+        if isinstance(program, ExportedProgram):
+            return capture(program, name=name)
         raise InputError("no input shape", where=name, hint="give --input-shape, e.g. 1,3,32,32, or data")
     if any(size < 1 for size in shape):
         raise InputError(f"input shape {shape}", where="--input-shape", hint="positive sizes, the batch axis first")
-    return capture(model, torch.zeros(shape), name=name)
+    return capture(program, torch.zeros(shape), name=name)
 
 
 def dataset_of(data: Any, options: DataOptions, name: str, split: str) -> Dataset:

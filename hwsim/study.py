@@ -77,7 +77,7 @@ def study_of(record: RunRecord) -> Study:
 
 
 def _targets(record: RunRecord) -> str:
-    names = [device.title for device in (*record.parts, *record.gpus)]
+    names = [part.title for part in record.parts] + [gpu.title for gpu in record.gpus]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 

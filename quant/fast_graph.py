@@ -75,8 +75,8 @@ def _overwrite(node: Node) -> None:
     if op_name(node) == "relu":
         node.target = torch.ops.aten.relu_.default
     elif len(node.args) == 2 and isinstance(node.args[1], Node) and not node.kwargs:
-        shapes = [getattr(n.meta.get("val"), "shape", None) for n in (source, node)]
-        if shapes[0] is not None and len(shapes[0]) == len(shapes[1]) and shapes[0][1:] == shapes[1][1:]:
+        before, after = (getattr(n.meta.get("val"), "shape", ()) for n in (source, node))
+        if before and len(before) == len(after) and before[1:] == after[1:]:
             node.target = torch.ops.aten.add_.Tensor
 
 

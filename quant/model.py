@@ -259,7 +259,8 @@ def _insert_quantizers(
         with module.graph.inserting_after(node):
             quantized = module.graph.call_module(target, (node,))
         quantized.meta = {"val": node.meta.get("val"), "quantizes": name}
-        node.replace_all_uses_with(quantized, delete_user_cb=lambda user, q=quantized: user is not q)
+        node.replace_all_uses_with(quantized)
+        quantized.update_arg(0, node)
     return scales
 
 

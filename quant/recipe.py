@@ -120,7 +120,7 @@ def parse_recipe(text: str) -> Recipe:
         return RECIPES[text].recipe
     if text.endswith(".toml"):
         return _read_recipe(Path(text))
-    steps = []
+    steps: list[Any] = []
     for word in text.split("+"):
         if word in RECIPES:
             steps.extend(s for s in RECIPES[word].recipe.steps if not isinstance(s, FoldBatchNorm | Nearest))

@@ -255,7 +255,9 @@ def _normalised(graph: Graph, node: Node, made: dict[Node, Node]) -> Node | None
         target = getattr(aten, name.removesuffix("_with_indices")).default
         new = graph.call_function(target, fx.map_arg(node.args, lambda n: made[n]))
     elif node.target is operator.getitem and _single_result(node.args[0]) and node.args[1] == 0:
-        return made[node.args[0]]
+        source = node.args[0]
+        assert isinstance(source, Node)
+        return made[source]
     else:
         return None
     new.meta = dict(node.meta)

@@ -41,7 +41,8 @@ def graph_from_json(rows: list[dict[str, Any]], attributes: dict[str, Any]) -> G
     InputError
         For an operator outside PyTorch's `aten` library or a malformed row.
     """
-    graph, made = Graph(), {}
+    graph = Graph()
+    made: dict[str, Node] = {}
     for row in rows:
         try:
             args = tuple(_decode(a, made) for a in row["args"])

@@ -129,7 +129,7 @@ def _geometry(node: Node, op: str, kind: Kind) -> dict[str, Any]:
     """kernel, stride, padding, dilation, groups as the operator spells them."""
     if kind not in ("conv", "pool"):
         return {}
-    args = {a.name: v for a, v in zip(node.target._schema.arguments, node.args, strict=False)}  # type: ignore[union-attr]
+    args: dict[str, Any] = {a.name: v for a, v in zip(node.target._schema.arguments, node.args, strict=False)}  # type: ignore[union-attr]
     args |= node.kwargs
     axes = int(op[-2]) if op[-1] == "d" and op[-2].isdigit() else 2
 

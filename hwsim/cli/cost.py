@@ -50,7 +50,7 @@ def run(
         acts=acts,
         edge=edge,
         overrides=options.overrides_of(override),
-        arch=arch,
+        arch=arch,  # type: ignore[arg-type]
         reuse=factor,
         input_shape=options.shape_of(input_shape),
     )

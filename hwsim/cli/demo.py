@@ -48,15 +48,16 @@ def run(
     design = best_integer(record, CONFIG["fpga"]["parts"][0])
     _say(f"exporting design {design.id} ({design.weights} weights, {design.acts} activations)")
     _, exported = export_design(out, design.id, out / "hls" / design.id, samples=VERIFIED, progress=_say)
+    seconds = time.perf_counter() - start
     document = {
         "run_dir": str(out),
         "report": str(out / "report.html"),
         "designs": len(record.designs),
         "latency": {gpu: found.as_dict() for gpu, found in latencies.items()},
         "export": exported.as_dict() | {"design": design.id},
-        "seconds": time.perf_counter() - start,
+        "seconds": seconds,
     }
-    emit(document, as_json, lambda: _five_lines(record, latencies, design, exported, document["seconds"]))
+    emit(document, as_json, lambda: _five_lines(record, latencies, design, exported, seconds))
 
 
 def best_integer(record: RunRecord, part: str) -> DesignPoint:
@@ -73,7 +74,10 @@ def _five_lines(record: RunRecord, latencies: Any, design: DesignPoint, exported
     score, checked = record.float_score, exported.verification
     assert score is not None and checked is not None
     family_best = {
-        family: max((d for d in record.designs if d.family == family and d.part == design.part), key=lambda d: d.metric)
+        family: max(
+            (d for d in record.designs if d.family == family and d.part == design.part and d.fits != "no"),
+            key=lambda d: (d.metric, -d.objective("lut")[1]),
+        )
         for family in ("integer", "minifloat")
     }
     lut = design.lut
@@ -83,7 +87,7 @@ def _five_lines(record: RunRecord, latencies: Any, design: DesignPoint, exported
         f"{len(record.designs)} designs explored",
         f"2. {design.part}: the integer knee is {design.weights} weights x {design.acts} activations: accuracy "
         f"{design.metric:.4f} for {lut}, {design.latency_us}; fits: {design.fits}",
-        "3. best accuracy by family: "
+        "3. most accurate that fits, by family: "
         + ", ".join(f"{f} {d.weights} x {d.acts} {d.metric:.4f} ({d.lut})" for f, d in family_best.items()),
         f"4. GPU latency at batch 1, fp32: {times}",
         f"5. HLS design {exported.project.folder}: {checked.mismatches} mismatches in {checked.samples} samples of C "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,7 +31,12 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="wh
 
 def shape_of(text: str | None) -> tuple[int, ...] | None:
     """`1,3,32,32` as a tuple."""
-    return None if text is None else tuple(_ints(text, "--input-shape", "e.g. 1,3,32,32"))
+    if text is None:
+        return None
+    shape = tuple(_ints(text, "--input-shape", "e.g. 1,3,32,32"))
+    if min(shape) < 1:
+        raise InputError(f"{text}", where="--input-shape", hint="positive sizes, the batch axis first: 1,3,32,32")
+    return shape
 
 
 def batches_of(text: str) -> tuple[int, ...]:
@@ -63,10 +68,10 @@ def overrides_of(texts: list[str] | None) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def reuse_of(text: str) -> int | str:
+def reuse_of(text: str) -> int | Literal["auto"]:
     """A reuse factor, or `auto`."""
     if text == "auto":
-        return text
+        return "auto"
     (value,) = _ints(text, "--reuse", "a whole number from 1, or auto") if "," not in text else (0,)
     if value < 1:
         raise InputError(f"{text!r}", where="--reuse", hint="a whole number from 1, or auto")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hwsim.core.assignment import Policy, assign
 from hwsim.core.cost import Cost, KernelTime, LayerCost
 from hwsim.core.design import DesignPoint
-from hwsim.core.devices import Part
+from hwsim.core.devices import Gpu, Part
 from hwsim.core.workload import Workload
 from hwsim.quant.model import QuantizedModel
 from hwsim.search.codec import Score
@@ -68,7 +68,7 @@ def layer_rows(model: QuantizedModel) -> list[dict[str, Any]]:
                 "macs": layer.macs,
                 "params": layer.params,
                 "accumulator_bits": model.accumulator_bits(layer) if made.acts else None,
-                "weight_sqnr_db": made.weight_sqnr_db,
+                "weight_sqnr_db": None if made.weight_sqnr_db is None else round(made.weight_sqnr_db, 3),
             }
         )
     return rows
@@ -77,13 +77,14 @@ def layer_rows(model: QuantizedModel) -> list[dict[str, Any]]:
 def _on_part(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any]:
     from hwsim.cost_models import estimate
 
-    knobs = target.knobs
+    knobs, part = target.knobs, target.device
+    assert isinstance(part, Part)
     workload = model.network.workload
     reuse = "by layer" if isinstance(knobs["reuse"], Mapping) else knobs["reuse"]
     if reuse == "auto" and knobs["arch"] == "dataflow":
-        knobs = {**knobs, "reuse": dict(reference_folding(workload, target.device, knobs["dsp"]))}
+        knobs = {**knobs, "reuse": dict(reference_folding(workload, part, knobs["dsp"]))}
         reuse = f"as {REFERENCE} needs"
-    cost: Cost = estimate(workload, model.assignment, target.device, codes=model.codes, **knobs)
+    cost: Cost = estimate(workload, model.assignment, part, codes=model.codes, **knobs)
     dsp = "" if knobs["dsp"] == "auto" else f", DSPs: {knobs['dsp']}"
     return {
         "part": target.name,
@@ -96,7 +97,7 @@ def _on_part(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any
         "latency_us": cost.latency_us,
         "fits": cost.fits,
         "note": "; ".join(cost.notes),
-        "layers": _joined(rows, cost.layers, _LAYER_COSTS),
+        "layers": _joined(model.network.workload, rows, cost.layers, _LAYER_COSTS),
     }
 
 
@@ -118,10 +119,11 @@ def reference_folding(workload: Workload, part: Part, dsp: DspPolicy) -> tuple[t
 def _on_gpu(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any]:
     from hwsim.latency import predict
 
-    knobs = target.knobs
+    knobs, gpu = target.knobs, target.device
+    assert isinstance(gpu, Gpu)
     prediction = predict(
         model.network.workload,
-        target.device,
+        gpu,
         batches=(knobs["batch"],),
         precision=knobs["precision"],
         runtime=knobs["runtime"],
@@ -140,18 +142,19 @@ def _on_gpu(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any]
         "latency_us": batch.latency_us,
         "fits": None,
         "note": "; ".join(notes),
-        "layers": _joined(rows, batch.layers, _KERNEL_TIMES),
+        "layers": _joined(model.network.workload, rows, batch.layers, _KERNEL_TIMES),
     }
 
 
 def _joined(
     rows: Rows, costs: Iterable[LayerCost | KernelTime], columns: tuple[str, ...]
 ) -> tuple[Mapping[str, Any], ...]:
-    """Each layer with its cost, then what costs something without being such a layer (pooling, sums, kernels)."""
+    """Each layer with its cost in order of execution, then what costs something without being a layer of its own."""
     by_name = {row["name"]: dict(row) for row in rows}
     for cost in costs:
         row = by_name.setdefault(cost.name, {"name": cost.name, "kind": cost.kind})
         row |= {name: getattr(cost, name) for name in columns}
         if isinstance(cost, LayerCost):
             row["terms"] = dict(cost.terms)
-    return tuple(by_name.values())
+    in_order = [layer.name for layer in workload if layer.name in by_name]
+    return tuple(by_name[name] for name in dict.fromkeys((*in_order, *by_name)))

@@ -89,7 +89,7 @@ def test_recurrent_layers_are_refused_by_name() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.memory(x)[0]
 
-    with pytest.raises(UnsupportedError, match="memory.*LSTM"):
+    with pytest.raises(UnsupportedError, match=r"memory.*LSTM"):
         capture(Recurrent(), torch.zeros(1, 3, 4))
 
 

@@ -71,6 +71,9 @@ class Case:
     says: str
 
 
+SHAPED = "--input-shape 1,1,8,8"
+ON_KV260 = "--part kv260 -w int8 -a int8"
+EXPORT = "export net.py:good --calib data.npz#train -o out"
 QUANTIZE = "--calib data.npz#train -w int8 -a int8"
 GOOD = f"quantize net.py:good {QUANTIZE}"
 CASES = [
@@ -116,18 +119,18 @@ CASES = [
     Case("unknown verb", "quantise net.py:good", 2, "quantise"),
     Case("a number expected", f"{GOOD} --seed x", 2, "--seed"),
     Case("unknown part", "cost net.py:good --part kv261 -w int8 -a int8 --input-shape 1,1,8,8", 2, "kv260"),
-    Case("unknown architecture", "cost net.py:good --part kv260 -w int8 -a int8 --arch systolic --input-shape 1,1,8,8", 2, "dataflow"),
-    Case("reuse of zero", "cost net.py:good --part kv260 -w int8 -a int8 --reuse 0 --input-shape 1,1,8,8", 2, "--reuse"),
+    Case("unknown architecture", f"cost net.py:good {ON_KV260} --arch systolic {SHAPED}", 2, "dataflow"),
+    Case("reuse of zero", f"cost net.py:good {ON_KV260} --reuse 0 {SHAPED}", 2, "--reuse"),
     Case("no input shape", "cost net.py:good --part kv260 -w int8 -a int8", 2, "--input-shape"),
-    Case("a negative input shape", "cost net.py:good --part kv260 -w int8 -a int8 --input-shape 1,-1,8,8", 2, "--input-shape"),
+    Case("a negative input shape", f"cost net.py:good {ON_KV260} --input-shape 1,-1,8,8", 2, "--input-shape"),
     Case("unknown unit", "cost --unit adder --part kv260 -w int8 -a int8", 2, "mac"),
     Case("neither model nor unit", "cost --part kv260 -w int8 -a int8", 2, "--unit"),
     Case("unknown device", "predict net.py:good --device rtx3091 --input-shape 1,1,8,8", 2, "rtx3090"),
     Case("batch of zero", "predict net.py:good --device v100 --batch 0 --input-shape 1,1,8,8", 2, "--batch"),
     Case("batch in words", "predict net.py:good --device v100 --batch many --input-shape 1,1,8,8", 2, "--batch"),
-    Case("negative deadline", "predict net.py:good --device v100 --deadline-us=-1 --input-shape 1,1,8,8", 2, "--deadline-us"),
+    Case("negative deadline", f"predict net.py:good --device v100 --deadline-us=-1 {SHAPED}", 2, "--deadline-us"),
     Case("unknown runtime", "predict net.py:good --device v100 --runtime jit --input-shape 1,1,8,8", 2, "eager"),
-    Case("precision the device lacks", "predict net.py:good --device tx2 --precision int8 --input-shape 1,1,8,8", 2, "fp16"),
+    Case("precision the device lacks", f"predict net.py:good --device tx2 --precision int8 {SHAPED}", 2, "fp16"),
     Case("missing configuration", "explore none.toml -o run", 2, "none.toml"),
     Case("configuration is not TOML", "explore text.npz -o run", 2, "text.npz"),
     Case("unknown key", "explore unknown.toml -o run", 2, "acst"),
@@ -138,11 +141,11 @@ CASES = [
     Case("a folder that holds a run", "explore good.toml -o broken", 2, "--resume"),
     Case("report of a folder without a run", "report folder", 2, "folder"),
     Case("damaged store", "report broken", 2, "designs.sqlite"),
-    Case("export without formats", "export net.py:good -o out", 2, "--run"),
-    Case("export of a minifloat", f"export net.py:good --calib data.npz#train -w e2m1 -a e2m1 -o out", 3, "integer"),
-    Case("no compiler", "export net.py:good --calib data.npz#train -w int8 -a int8 -o out --verify 4", 5, "g++"),
+    Case("export without data", "export net.py:good -o out", 2, "--calib"),
+    Case("export of a minifloat", f"{EXPORT} -w e2m1 -a e2m1", 3, "integer"),
+    Case("no compiler", f"{EXPORT} --verify 4", 5, "g++"),
     Case("unknown design", "export --run broken --design abc -o out", 2, "designs.sqlite"),
-    Case("unknown backend", "export net.py:good --calib data.npz#train -w int8 -a int8 -o out --backend quartus", 3, "vitis"),
+    Case("unknown backend", f"{EXPORT} --backend quartus", 3, "vitis"),
 ]
 
 

@@ -23,7 +23,10 @@ from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 sys.path.insert(0, str(Path(__file__).parent.parent / "capture"))
 from topologies import TOPOLOGIES, build
 
-FORMATS = "int8 int4 int8@tensor int4@group8 uint8+zp int3:pow2 e4m3 e2m1 e5m2 e3m4~bias=2.5 e4m3fn pow4 mxfp4 mxint8 nvfp4 binary bf16 none"
+FORMATS = (
+    "int8 int4 int8@tensor int4@group8 uint8+zp int3:pow2 e4m3 e2m1 e5m2 e3m4~bias=2.5 e4m3fn pow4 mxfp4 mxint8 nvfp4 "
+    "binary bf16 none"
+)
 ACTS = "int8 e4m3 mxfp8_e4m3 int8@channel uint8+zp fp16 none pow8 nvfp4"
 
 
