@@ -159,7 +159,7 @@ def _sureness(study: Study) -> Sentence:
     samples = f"on the same {study.n_eval:,} samples"
     head = f"Brackets are intervals. In floating point the network has {float_metric} {samples}. "
     loose = sorted({"FPGA figures" if d.part else "GPU latencies" for d in study.designs if _is_uncalibrated(d)})
-    tail = f"{join(loose)} are uncalibrated: no outside measurement backs their intervals yet." if loose else ""
+    tail = f"{join(loose)} are uncalibrated: their intervals were never compared with whole designs." if loose else ""
     return (head, tail or "Cost intervals come with a measured coverage, listed below.")
 
 

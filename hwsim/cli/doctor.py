@@ -13,8 +13,7 @@ from hwsim.cli import options
 from hwsim.cli.output import emit, table
 
 REQUIRED = (
-    "torch numpy pandas scipy scikit-learn hls4ml plotly matplotlib typer rich pydantic jinja2 optuna moocore joblib "
-    "safetensors"
+    "torch numpy pandas scipy scikit-learn hls4ml plotly matplotlib typer pydantic jinja2 joblib safetensors"
 ).split()
 OPTIONAL = {
     "onnx": "ONNX and QONNX models: pip install 'hwsim[onnx]'",

@@ -15,7 +15,7 @@ from hwsim.core.errors import MissingToolError, VerificationError
 from hwsim.hls.sources import copy_weights
 
 # -fno-gnu-unique: line buffers are static variables of templates, which libraries would share by name otherwise
-_FLAGS = "-O2 -std=c++14 -fPIC -shared -w -fno-gnu-unique".split()
+_FLAGS = "-O1 -std=c++14 -fPIC -shared -w -fno-gnu-unique".split()
 
 _WORKER = Path(__file__).parent / "csim_worker.py"
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hwsim.core.errors import HwsimError
+from hwsim.core.errors import HwsimError, MissingToolError
 from hwsim.hls.layer_list import CLAMP_LAYER, SHIFT_LAYER, Settings, hls4ml_config, layer_list
 from hwsim.hls.stages import Plan
 
@@ -46,6 +46,8 @@ def write_sources(plan: Plan, settings: Settings, folder: Path, *, trace: bool =
     ------
     HwsimError
         When hls4ml fails on a plan that it should take.
+    MissingToolError
+        Without hls4ml.
     """
     log = io.StringIO()
     try:
@@ -56,6 +58,8 @@ def write_sources(plan: Plan, settings: Settings, folder: Path, *, trace: bool =
             config = hls4ml_config(plan, settings, str(folder), trace)
             graph = ModelGraph.from_layer_list(config, layer_list(plan), [plan.stages[0].name], [plan.output.name])
             graph.write()
+    except ImportError as error:
+        raise MissingToolError(str(error), where="HLS export", hint="pip install 'hls4ml>=1.3,<1.4'") from None
     except Exception as error:
         last = log.getvalue().strip().splitlines()[-1:]
         raise HwsimError(f"hls4ml: {error}", where=plan.name, hint=" ".join(last)) from error

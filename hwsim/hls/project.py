@@ -165,6 +165,7 @@ def _record(
         "part": settings.part,
         "clock_mhz": settings.clock_mhz,
         "io": settings.io,
+        "build": "vitis-run --mode hls --tcl build_prj.tcl",
         "design": {
             "weights": model.policy.weights,
             "acts": model.policy.acts,

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 REFERENCE = "int8"
 _LAYER_COSTS = ("lut", "ff", "dsp", "bram18", "cycles", "reuse")
 _KERNEL_TIMES = ("latency_us", "precision", "bound")
-
-
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -147,7 +145,7 @@ def _on_gpu(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any]
 
 
 def _joined(
-    rows: Rows, costs: Iterable[LayerCost | KernelTime], columns: tuple[str, ...]
+    workload: Workload, rows: Rows, costs: Iterable[LayerCost | KernelTime], columns: tuple[str, ...]
 ) -> tuple[Mapping[str, Any], ...]:
     """Each layer with its cost in order of execution, then what costs something without being a layer of its own."""
     by_name = {row["name"]: dict(row) for row in rows}

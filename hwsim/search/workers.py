@@ -19,6 +19,7 @@ from hwsim.search.work import Outcome, Task, work
 Engine = Literal["local", "dask"]
 _WATCH_SECONDS = 0.5
 _loaded: tuple[Mapping[str, Any], Subject] | None = None
+_settled = False
 
 
 def check_engine(engine: str) -> None:
@@ -51,14 +52,16 @@ def pooled(
     with _cluster(workers, engine), joblib.parallel_config(backend="dask" if engine == "dask" else "loky"):
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs")
         try:
-            for outcomes in pool(joblib.delayed(_work_remotely)(config, identity, task) for task in tasks):
+            parent = os.getpid() if engine == "local" else None
+            for outcomes in pool(joblib.delayed(_work_remotely)(config, identity, task, parent) for task in tasks):
                 yield from outcomes
         except TerminatedWorkerError as error:
             hint = "it may have run out of memory: take fewer workers and continue with --resume"
             raise HwsimError("a worker process died", where="workers", hint=hint) from error
 
 
-def _work_remotely(config: StudyConfig, identity: Mapping[str, Any], task: Task) -> list[Outcome]:
+def _work_remotely(config: StudyConfig, identity: Mapping[str, Any], task: Task, parent: int | None) -> list[Outcome]:
+    _settle_in(parent)
     with one_thread():
         return list(work(_subject(config, identity), config, task))
 
@@ -67,7 +70,6 @@ def _subject(config: StudyConfig, identity: Mapping[str, Any]) -> Subject:
     """This process's own network, data and calibrations, loaded once a study."""
     global _loaded
     if _loaded is None or _loaded[0] != identity:
-        _settle_in()
         subject = load_subject(config)
         key, _, _ = first_difference(identity, subject.identity())
         if key:
@@ -77,12 +79,15 @@ def _subject(config: StudyConfig, identity: Mapping[str, Any]) -> Subject:
     return _loaded[1]
 
 
-def _settle_in() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone: nobody else would end an orphan."""
+def _settle_in(parent: int | None) -> None:
+    """On a worker's first task: leave Ctrl-C to the parent, and end with it, for nobody else would end an orphan."""
+    global _settled
+    if _settled or parent is None:
+        return
+    _settled = True
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if _loaded is None:
-        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:

@@ -1,8 +1,8 @@
 """Ten kills of a study of 243 designs, in real processes: `python tests/search/kill_study.py`.
 
 What is left after the last resume is compared with an undisturbed run. The moments are spread uniformly over the run.
-Four are between an evaluation and its commit, where the process kills itself; at the others this program kills it from
-outside, some random milliseconds after it passed the moment.
+Four are between an evaluation and its commit and the last is between two files of the report, where the process kills
+itself; at the others this program kills it from outside, some random milliseconds after it passed the moment.
 """
 
 from __future__ import annotations
@@ -64,15 +64,16 @@ def kill_test(folder: Path, kills: int = 10, workers: int = 1, seed: int = 0) ->
     start = time.perf_counter()
     _finish(_start(config, folder / "undisturbed", workers))
     seconds = time.perf_counter() - start
-    places = sorted(draw.sample(range(1, DESIGNS - workers * 3), kills))
-    inside = set(draw.sample(range(kills), min(SELF_KILLS, kills)))
-    made, children = [], set()
+    places = [*sorted(draw.sample(range(1, DESIGNS - workers * 3), kills - 1)), DESIGNS]
+    inside = set(draw.sample(range(kills - 1), min(SELF_KILLS, kills - 1)))
+    made: list[Kill] = []
+    children: set[int] = set()
     for number, place in enumerate(places):
+        moment = "report" if place == DESIGNS else "evaluated" if number in inside else "any"
         begun = _stored(folder / "killed")
         start = time.perf_counter()
-        process = _start(config, folder / "killed", workers, place if number in inside else None)
-        children |= _run_until_killed(process, place, draw)
-        moment = "evaluated" if number in inside else "any"
+        process = _start(config, folder / "killed", workers, moment, place)
+        children |= _run_until_killed(process, moment, place, draw)
         made.append(Kill(moment, begun, _stored(folder / "killed"), time.perf_counter() - start))
     _finish(_start(config, folder / "killed", workers))
     time.sleep(2)
@@ -85,17 +86,9 @@ def contents(run_dir: Path) -> dict[str, Any]:
     """Files and columns of a run that must not depend on how it went."""
     from studies import stored
 
-    from hwsim.reports import Study
-    from hwsim.reports.tables import designs_csv, front_json
-    from hwsim.search import load_run
-
-    record = load_run(run_dir)
-    assert record.float_score is not None
-    study = Study(
-        "study", record.config.model.spec, record.float_score.name, record.float_score.value, record.float_score.n,
-        record.designs, record.fronts, record.config_toml, {},
-    )  # fmt: skip
-    return stored(run_dir) | {"designs.csv": designs_csv(record.designs), "front.json": front_json(study)}
+    tables = {name: (run_dir / name).read_bytes() for name in ("designs.csv", "front.json")}
+    names = {p.name for p in run_dir.rglob("*")}
+    return stored(run_dir) | tables | {"files": names}
 
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, ...]:
@@ -103,8 +96,8 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in {**a, **b} if a.get(name) != b.get(name))
 
 
-def _start(config: Path, run_dir: Path, workers: int, kill_at: int | None = None) -> subprocess.Popen[str]:
-    words = [sys.executable, __file__, "child", str(config), str(run_dir), str(workers), str(kill_at or "")]
+def _start(config: Path, run_dir: Path, workers: int, moment: str = "any", place: int = 0) -> subprocess.Popen[str]:
+    words = [sys.executable, __file__, "child", str(config), str(run_dir), str(workers), moment, str(place)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, bufsize=1)
 
 
@@ -113,13 +106,13 @@ def _finish(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, f"exit code {process.returncode}"
 
 
-def _run_until_killed(process: subprocess.Popen[str], place: int, draw: random.Random) -> set[int]:
-    """Kill it once it has stored `place` designs, unless it does so itself; the processes that it had started."""
+def _run_until_killed(process: subprocess.Popen[str], moment: str, place: int, draw: random.Random) -> set[int]:
+    """Kill it once it has stored `place` designs, or wait until it does so itself; the processes it had started."""
     assert process.stdout is not None
     children: set[int] = set()
     for line in process.stdout:
         children |= _children(process.pid)
-        if int(line) >= place:
+        if moment == "any" and int(line) >= place:
             time.sleep(draw.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
             break
@@ -155,17 +148,25 @@ def _stored(run_dir: Path) -> int:
         connection.close()
 
 
-def _child(config: str, run_dir: str, workers: str, kill_at: str) -> None:
-    from hwsim.config import load_config
-    from hwsim.search import Progress, explore
+def _child(config: str, run_dir: str, workers: str, kill_moment: str, kill_place: str) -> None:
+    from hwsim.search import Progress
+    from hwsim.study import run_study
 
     def progress(state: Progress) -> None:
-        if state.moment == "evaluated" and kill_at and state.done >= int(kill_at):
+        if state.moment == kill_moment == "evaluated" and state.done >= int(kill_place):
             os.kill(os.getpid(), signal.SIGKILL)
-        if state.moment in ("start", "committed") and not kill_at:
+        if state.moment in ("start", "committed"):
             print(state.done, flush=True)
 
-    explore(load_config(config), run_dir, resume=True, workers=int(workers), progress=progress)
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if kill_moment == "report" and target.name == "front.json":  # designs.csv is there, the page is not
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, target)
+
+    Path.replace = replace  # type: ignore[assignment,method-assign]
+    run_study(config, Path(run_dir), resume=True, workers=int(workers), progress=progress)
 
 
 def main() -> None:

@@ -94,6 +94,15 @@ def test_layer_tables(done: RunRecord) -> None:
             assert any("latency_us" in row for row in design.layers)
 
 
+def test_auto_reuse_folds_all_formats_alike(subject: Subject, tmp_path: Path) -> None:
+    """LUTs compare formats at one throughput: every layer has the cycles that the reference format needs."""
+    config = study(fpga={"parts": ["zynq7020"], "reuse": "auto"}, gpu={"devices": []})
+    designs = explore(config, tmp_path, subject=subject).designs
+    foldings = {tuple((row["name"], row["reuse"]) for row in design.layers) for design in designs}
+    assert len(foldings) == 1
+    assert len({design.lut for design in designs}) == len(designs)
+
+
 def test_fronts(done: RunRecord) -> None:
     for front in done.fronts:
         assert front == ParetoFront.of(front.target, front.objectives, _members(done, front))

@@ -202,6 +202,7 @@ def test_ten_kills_of_real_processes(tmp_path: Path, workers: int) -> None:
     assert outcome.designs >= 200
     assert len(outcome.kills) == 10
     assert sum(kill.moment == "evaluated" for kill in outcome.kills) >= 3
+    assert sum(kill.moment == "report" for kill in outcome.kills) == 1
     assert outcome.differences == ()
     assert outcome.orphans == ()
 
