@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from hwsim.search.design import Rows, layer_rows, price
 from hwsim.search.plan import Job
 from hwsim.search.settings import StudyConfig
 from hwsim.search.subject import Subject
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def work(subject: Subject, config: StudyConfig, task: Task) -> Iterator[Outcome]
     try:
         model, rows, score = _evaluate(subject, config, task)
     except Exception as error:  # whatever goes wrong with one network is told in its row
-        failure = Failure.of(error)
+        failure = _noted(error, job.key)
         if task.score is None:
             yield Outcome(job, None, failure, time.perf_counter() - start)
         for place in task.missing:
@@ -60,8 +63,14 @@ def work(subject: Subject, config: StudyConfig, task: Task) -> Iterator[Outcome]
         try:
             result = price(job.ids[place], job.candidate, score, model, rows, job.targets[place])
         except Exception as error:
-            result = Failure.of(error)
+            result = _noted(error, job.ids[place])
         yield Outcome(job, place, result, time.perf_counter() - start)
+
+
+def _noted(error: Exception, key: str) -> Failure:
+    """The row of a failure; its traceback goes to the log."""
+    _log.debug("%s failed", key, exc_info=error)
+    return Failure.of(error)
 
 
 def _evaluate(subject: Subject, config: StudyConfig, task: Task) -> tuple[QuantizedModel, Rows, Score]:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -49,6 +50,8 @@ def pooled(
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    # joblib warns of the tasks in flight when a study is interrupted: that they are lost is said, and expected
+    warnings.filterwarnings("ignore", message=r"\d+ tasks (have been|which were)", category=UserWarning)
     with _cluster(workers, engine), joblib.parallel_config(backend="dask" if engine == "dask" else "loky"):
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs")
         try:

@@ -104,6 +104,11 @@ def test_relu_costs_no_stage_where_its_quantizer_clips_at_zero() -> None:
     assert "relu" not in {s.operation for s in gone.stages}
 
 
+def test_a_shared_tensor_is_requantized_by_a_stage_of_its_own() -> None:
+    kinds = [stage.operation for stage in plan_network(quantized("pointwise_head", "int4@tensor", "int4")).stages]
+    assert kinds == ["input", "pad", "conv", "relu", "cast", "conv", "relu", "global_average", "dense"]
+
+
 class Clamped(nn.Module):
     def __init__(self, high: float) -> None:
         super().__init__()
