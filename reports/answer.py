@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwsim.core.design import DesignPoint, ParetoFront
+from hwsim.core.fronts import EVERYWHERE
 from hwsim.reports.picks import Picks, pick
-from hwsim.reports.study import EVERYWHERE, Study
+from hwsim.reports.study import Study
 from hwsim.reports.words import (
     NBSP,
     cost_words,

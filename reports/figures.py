@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hwsim.core.design import DesignPoint, ParetoFront
-from hwsim.reports.study import EVERYWHERE, Study
+from hwsim.core.fronts import EVERYWHERE
+from hwsim.reports.study import Study
 from hwsim.reports.style import COSTS, FAMILIES, GRID, INK, MUTED, family_style, fill
 from hwsim.reports.view import View, members, view_of
 from hwsim.reports.words import float_ends, percent, quantity

@@ -7,14 +7,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from hwsim.core.design import DesignPoint, ParetoFront
+from hwsim.core.design import INTERVALS, DesignPoint, ParetoFront
+from hwsim.core.fronts import EVERYWHERE, canonical_order
 from hwsim.reports.answer import answer, verdict
 from hwsim.reports.atomic import write_atomic
-from hwsim.reports.codec import INTERVALS
 from hwsim.reports.figures import FrontFigure, front_figures, inline_svg
 from hwsim.reports.pagedata import DATA_LIMIT, basis, page_data
 from hwsim.reports.picks import summary
-from hwsim.reports.study import EVERYWHERE, Study, canonical_order
+from hwsim.reports.study import Study
 from hwsim.reports.style import COSTS
 from hwsim.reports.words import cost_words, float_ends, memory_words, metric_words, pair_names, quantity
 

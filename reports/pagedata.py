@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from hwsim.core.cost import Interval
-from hwsim.core.design import DesignPoint, ParetoFront
-from hwsim.reports.codec import INTERVALS
+from hwsim.core.design import INTERVALS, DesignPoint, ParetoFront
+from hwsim.core.fronts import EVERYWHERE, canonical_order
 from hwsim.reports.commands import next_command
 from hwsim.reports.figures import plane_title
-from hwsim.reports.study import EVERYWHERE, Study, canonical_order
+from hwsim.reports.study import Study
 from hwsim.reports.style import COSTS, FAMILIES, family_style
 from hwsim.reports.view import members, view_of
 from hwsim.reports.words import float_ends, pair_names, quantity

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hwsim.core.design import DesignPoint, ParetoFront
 from hwsim.core.devices import Gpu, Part
 from hwsim.core.workload import Shape, Workload
-from hwsim.reports.codec import design_from_json, design_to_json
-
-EVERYWHERE = "all targets"
-"""The target of a front that spans all parts and devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ class Study:
         """The study as JSON text; `from_json` gives an equal study back."""
         names = ("name", "model", "metric_name", "float_metric", "n_eval", "config_toml", "run_dir", "float_interval")
         data: dict[str, Any] = {name: getattr(self, name) for name in names}
-        data["designs"] = [design_to_json(design) for design in self.designs]
+        data["designs"] = [design.as_json() for design in self.designs]
         data["fronts"] = [_front_to_json(front) for front in self.fronts]
         data["provenance"] = dict(self.provenance)
         data["accuracy_statements"] = self.accuracy_statements
@@ -109,7 +105,7 @@ class Study:
     @classmethod
     def from_json(cls, text: str) -> Study:
         data: dict[str, Any] = json.loads(text)
-        data["designs"] = tuple(design_from_json(row) for row in data["designs"])
+        data["designs"] = tuple(DesignPoint.from_json(row) for row in data["designs"])
         by_id = {design.id: design for design in data["designs"]}
         data["fronts"] = tuple(_front_from_json(front, by_id) for front in data["fronts"])
         data["accuracy_statements"] = tuple((title, words) for title, words in data["accuracy_statements"])
@@ -121,44 +117,6 @@ class Study:
         data["parts"] = tuple(Part(**part) for part in data["parts"])
         data["gpus"] = tuple(Gpu(**{**gpu, "native": tuple(gpu["native"])}) for gpu in data["gpus"])
         return cls(**data)
-
-
-def fronts_of(designs: Iterable[DesignPoint]) -> tuple[ParetoFront, ...]:
-    """The fronts of a report: error against LUT for each part, against latency for each GPU, against memory for all.
-
-    A design that does not fit its part cannot be built, so it keeps no other design off the part's front; only where
-    nothing fits does the front consist of such designs. The last front looks at networks, not targets: of designs
-    that differ by target alone, the first in `canonical_order` stands for all.
-    """
-    ordered = canonical_order(designs)
-    fronts = []
-    for part in _names(design.part for design in ordered):
-        members = [design for design in ordered if design.part == part]
-        buildable = [design for design in members if design.fits != "no"]
-        fronts.append(ParetoFront.of(part, ("error", "lut"), buildable or members))
-    for gpu in _names(design.device for design in ordered):
-        members = [design for design in ordered if design.device == gpu]
-        fronts.append(ParetoFront.of(gpu, ("error", "latency_us"), members))
-    if ordered:
-        fronts.append(ParetoFront.of(EVERYWHERE, ("error", "memory_bits"), one_per_network(ordered)))
-    return tuple(fronts)
-
-
-def canonical_order(designs: Iterable[DesignPoint]) -> tuple[DesignPoint, ...]:
-    """By target (parts first), then best metric, then least memory: an order that no schedule of workers changes."""
-    return tuple(sorted(designs, key=lambda d: (d.part is None, d.target, -d.metric, d.memory_bits, d.id)))
-
-
-def one_per_network(designs: Iterable[DesignPoint]) -> tuple[DesignPoint, ...]:
-    """The first design of each quantized network: equal formats, recipe, seed, result."""
-    first: dict[tuple[object, ...], DesignPoint] = {}
-    for d in designs:
-        first.setdefault((d.weights, d.acts, d.edge, d.scale, d.recipe, d.seed, d.metric, d.memory_bits), d)
-    return tuple(first.values())
-
-
-def _names(names: Iterable[str | None]) -> list[str]:
-    return sorted({name for name in names if name is not None})
 
 
 def _front_to_json(front: ParetoFront) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.core.design import DesignPoint
+from hwsim.core.fronts import canonical_order
 from hwsim.reports.atomic import write_atomic
-from hwsim.reports.study import Study, canonical_order
+from hwsim.reports.study import Study
 
 COLUMNS = (
     *("id", "weights", "acts", "edge", "scale", "recipe", "seed", "part", "device", "setting"),

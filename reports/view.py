@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwsim.core.design import DesignPoint, ParetoFront
-from hwsim.reports.study import EVERYWHERE, Study, canonical_order, one_per_network
+from hwsim.core.fronts import EVERYWHERE, canonical_order, one_per_network
+from hwsim.reports.study import Study
 
 LOG_FROM = 12.0
 """A cost axis is logarithmic where the largest visible cost is this many times the smallest."""

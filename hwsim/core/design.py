@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from pathlib import PurePath
 from typing import Any
@@ -18,6 +18,7 @@ from hwsim.core.formats import Format
 from hwsim.core.pareto import hypervolume, knee, non_dominated, robustly_non_dominated
 from hwsim.core.scaled import Scaled
 
+INTERVALS = ("lut", "ff", "dsp", "bram18", "latency_us")
 OBJECTIVES = ("error", "memory_bits", "lut", "ff", "dsp", "bram18", "latency_us")
 
 
@@ -95,12 +96,25 @@ class DesignPoint:
         }
         row |= {"metric": self.metric, "metric_lo": self.metric_lo, "metric_hi": self.metric_hi}
         row |= {"memory_bits": self.memory_bits}
-        for name in ("lut", "ff", "dsp", "bram18", "latency_us"):
+        for name in INTERVALS:
             value: Interval | None = getattr(self, name)
             row[name] = value.mid if value else None
             row[f"{name}_lo"] = value.lo if value else None
             row[f"{name}_hi"] = value.hi if value else None
         return row | {"fits": self.fits, "note": self.note}
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields as JSON values; `from_json` gives an equal design back."""
+        row: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in INTERVALS:
+            row[name] = None if row[name] is None else row[name].as_dict()
+        return row | {"layers": [dict(layer) for layer in self.layers]}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> DesignPoint:
+        """The inverse of `as_json`."""
+        intervals = {name: None if row[name] is None else Interval(**row[name]) for name in INTERVALS}
+        return cls(**{**row, **intervals, "layers": tuple(row["layers"])})
 
 
 @dataclass(frozen=True, slots=True)

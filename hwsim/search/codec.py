@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from hwsim.core.cost import Interval
 from hwsim.core.design import DesignPoint
 from hwsim.core.errors import HwsimError
 from hwsim.core.workload import Layer, Workload
-
-_INTERVALS = ("lut", "ff", "dsp", "bram18", "latency_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +49,10 @@ class Failure:
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
-def to_json(value: Any) -> str:
-    """Compact JSON of a Score or a Failure."""
-    return json.dumps(asdict(value), separators=(",", ":"))
-
-
-def design_to_json(design: DesignPoint) -> str:
-    """All fields of a design; equal designs give equal text."""
-    row: dict[str, Any] = {item.name: getattr(design, item.name) for item in fields(DesignPoint)}
-    for name in _INTERVALS:
-        value: Interval | None = row[name]
-        row[name] = None if value is None else value.as_dict()
-    row["layers"] = [dict(layer) for layer in design.layers]
+def to_json(value: Score | Failure | DesignPoint) -> str:
+    """Compact JSON; equal values give equal text."""
+    row = value.as_json() if isinstance(value, DesignPoint) else asdict(value)
     return json.dumps(row, separators=(",", ":"))
-
-
-def design_from_json(text: str) -> DesignPoint:
-    """The inverse of `design_to_json`."""
-    row: dict[str, Any] = json.loads(text)
-    for name in _INTERVALS:
-        row[name] = None if row[name] is None else Interval(**row[name])
-    row["layers"] = tuple(row["layers"])
-    return DesignPoint(**row)
 
 
 def workload_to_json(workload: Workload) -> dict[str, Any]:

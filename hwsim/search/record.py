@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from hwsim.core.design import DesignPoint, ParetoFront
 from hwsim.core.devices import Gpu, Part
 from hwsim.core.errors import InputError
+from hwsim.core.fronts import canonical_order, fronts_of
 from hwsim.core.workload import Workload
-from hwsim.search.codec import Failure, Score, design_from_json, workload_from_json
-from hwsim.search.fronts import fronts_of, study_order
+from hwsim.search.codec import Failure, Score, workload_from_json
 from hwsim.search.run_dir import CONFIG, MANIFEST, STORE, read_manifest
 from hwsim.search.settings import StudyConfig
 from hwsim.search.store import Store, open_store
@@ -35,7 +35,7 @@ class RunRecord:
     manifest : versions, seeds, digests.
     workload : the network.
     float_score : the metric before quantization; None if the run was stopped before it.
-    designs : in `study_order`; `failures` maps ids to what was tried and why it failed.
+    designs : in `canonical_order`; `failures` maps ids to what was tried and why it failed.
     fronts : under the objectives of the configuration.
     planned : designs that the finished study has.
     notes : what was left out of the grid.
@@ -90,7 +90,7 @@ def load_run(run_dir: Path | str) -> RunRecord:
 
 def _record(folder: Path, config: StudyConfig, text: str, manifest: Mapping[str, Any], store: Store) -> RunRecord:
     try:
-        designs = study_order(design_from_json(payload) for payload in store.designs().values())
+        designs = canonical_order(DesignPoint.from_json(json.loads(row)) for row in store.designs().values())
         names = store.failed_names()
         failures = {id: (names[id], Failure(**json.loads(row))) for id, row in store.designs("failed").items()}
         scored = store.evaluations().get(FLOAT)

@@ -17,7 +17,7 @@ from typing import Any
 
 from hwsim.core.design import DesignPoint
 from hwsim.core.errors import InputError
-from hwsim.search.codec import Failure, Score, design_to_json, to_json
+from hwsim.search.codec import Failure, Score, to_json
 from hwsim.search.plan import Job, Target
 
 APPLICATION_ID = 0x68777369  # "hwsi": marks the file as ours
@@ -56,7 +56,7 @@ class Store:
             return
         lut = result.lut.mid if result.lut else None
         figures = (result.metric, result.memory_bits, lut, result.latency_us.mid, result.fits)
-        self._put("designs", (id, job.key, "done", *names, *figures, design_to_json(result), seconds))
+        self._put("designs", (id, job.key, "done", *names, *figures, to_json(result), seconds))
 
     def evaluations(self) -> dict[str, str]:
         """Payloads of finished evaluations by key."""

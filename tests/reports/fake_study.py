@@ -11,7 +11,8 @@ import numpy as np
 from hwsim.core.cost import Interval
 from hwsim.core.design import DesignPoint, content_id
 from hwsim.core.devices import Part
-from hwsim.reports import LayerSummary, Study, WorkloadSummary, fronts_of
+from hwsim.core.fronts import fronts_of
+from hwsim.reports import LayerSummary, Study, WorkloadSummary
 from hwsim.reports.words import wilson
 
 PARTS = (

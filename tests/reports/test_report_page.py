@@ -16,7 +16,8 @@ from parsed_page import ParsedPage
 
 from hwsim.core.cost import Interval
 from hwsim.core.design import DesignPoint, ParetoFront
-from hwsim.reports import LayerSummary, Study, WorkloadSummary, fronts_of, render_page, write_report
+from hwsim.core.fronts import fronts_of
+from hwsim.reports import LayerSummary, Study, WorkloadSummary, render_page, write_report
 from hwsim.reports.atomic import write_atomic
 from hwsim.reports.pagedata import page_data
 from hwsim.reports.view import members, view_of

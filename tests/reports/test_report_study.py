@@ -8,8 +8,9 @@ import pytest
 from fake_study import GPU, design, make_study, study_of
 
 from hwsim.core.devices import Gpu
+from hwsim.core.fronts import EVERYWHERE, canonical_order, fronts_of
 from hwsim.core.workload import Layer, Workload
-from hwsim.reports import EVERYWHERE, Study, WorkloadSummary, canonical_order, fronts_of
+from hwsim.reports import Study, WorkloadSummary
 
 pytestmark = pytest.mark.exact
 

@@ -10,12 +10,15 @@ EVERYWHERE = "all targets"
 """The target of a front that looks at networks, whatever they run on."""
 
 
-def study_order(designs: Iterable[DesignPoint]) -> tuple[DesignPoint, ...]:
+def canonical_order(designs: Iterable[DesignPoint]) -> tuple[DesignPoint, ...]:
     """By target (parts first), then best metric, then least memory: an order that no schedule of workers changes."""
     return tuple(sorted(designs, key=lambda d: (d.part is None, d.target, -d.metric, d.memory_bits, d.id)))
 
 
-def fronts_of(designs: Iterable[DesignPoint], objectives: Sequence[str]) -> tuple[ParetoFront, ...]:
+OBJECTIVES_SHOWN = ("error", "lut", "latency_us", "memory_bits")
+
+
+def fronts_of(designs: Iterable[DesignPoint], objectives: Sequence[str] = OBJECTIVES_SHOWN) -> tuple[ParetoFront, ...]:
     """A front for each target and cost, then memory over all targets.
 
     A cost in which the designs of a target do not differ makes no front, except LUTs of a part and latency of a GPU,
@@ -26,7 +29,7 @@ def fronts_of(designs: Iterable[DesignPoint], objectives: Sequence[str]) -> tupl
     ----------
     objectives : `error` and costs (`lut`, `ff`, `dsp`, `bram18`, `latency_us`, `memory_bits`).
     """
-    ordered = study_order(designs)
+    ordered = canonical_order(designs)
     costs = [name for name in objectives if name not in ("error", "memory_bits")]
     fronts = []
     for target in dict.fromkeys(design.target for design in ordered):
