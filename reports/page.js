@@ -10,6 +10,7 @@ try {
   const byId = new Map(D.id.map((id, i) => [id, i]));
   const FONT = getComputedStyle(document.body).fontFamily, INK = "#1f2328", MUTED = "#59636e", GRID = "#e6e8eb";
   const FITS = { y: "fits", u: "uncertain", n: "does not fit" };
+  const HEADINGS = { export: "Export this design", cost: "Price it layer by layer", predict: "Predict its latency" };
   const PAGE = 100, PAGED_FROM = 300;
   const state = { families: new Set(families.keys()), fits: new Set("yun"), target: "", whiskers: "front", zoom: true,
     sort: "rank", down: false, search: "", page: 0, chosen: null, opener: null };
@@ -306,7 +307,7 @@ try {
       el("h2", { id: "drawer-title", tabindex: "-1" }, text("pair", i)),
       el("p", { class: "small" }, `${text("recipe", i)} on ${meta.titles[target] || target}, ${text("setting", i)}${place}`),
       el("dl", {}, ...figures.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
-      el("h3", {}, command.startsWith("hwsim export") ? "Export this design" : "Predict its latency"), el("div", { class: "command" }, code, copy),
+      el("h3", {}, HEADINGS[command.split(" ")[1]]), el("div", { class: "command" }, code, copy),
       el("h3", {}, "Layers"), layerTable(i));
   }
 
