@@ -118,9 +118,9 @@ def _statements(record: RunRecord, score: Score) -> tuple[tuple[str, str], ...]:
         (
             "Accuracy",
             f"Measured on {score.n} held-out samples that calibration never saw. The interval (90 %, Wilson) is that "
-            "of sampling; two designs whose intervals overlap are not told apart by these data. Designs with an FPGA "
-            "part have power-of-two scales and biases on the accumulator's grid, and are evaluated as they are built; "
-            "designs on a GPU have float32 scales.",
+            "of sampling: two designs whose intervals overlap are not told apart by these data, and the best of many "
+            "designs is partly lucky. Designs with an FPGA part have power-of-two scales and biases on the "
+            "accumulator's grid, and are evaluated as they are built; designs on a GPU have float32 scales.",
         )
     ]
     if record.parts:

@@ -57,13 +57,9 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("hwsim: interrupted; finished work is saved\n")
         return 130
     except typer.TyperException as error:
-        where = words[0] if words and not words[0].startswith("-") else "hwsim"
-        emit_error(
-            InputError(
-                error.format_message(), where=where, hint=f"see: hwsim {where} --help".replace("hwsim hwsim", "hwsim")
-            ),
-            as_json,
-        )
+        verb = words[0] if words and words[0] in {command.name for command in app.registered_commands} else ""
+        hint = f"see: hwsim {verb} --help" if verb else "see: hwsim --help"
+        emit_error(InputError(error.format_message(), where=verb or "hwsim", hint=hint), as_json)
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
