@@ -114,7 +114,7 @@ def quantize(
     start = time.perf_counter()
     plan = parse_recipe(recipe)
     policy = Policy(weights, acts, edge, tuple(overrides), scale, acts_signed, unsigned_minifloat)
-    policy.weight_spec(weights), policy.act_spec(acts)
+    policy.check()
     data, held_out = calibration_and_evaluation(calib, evaluate, options or DataOptions(), seed)
     network = network_of(model, input_shape=input_shape, data=data)
     calibration = calibrate(fold_batchnorm(network), data.x, seed=seed, progress=progress)

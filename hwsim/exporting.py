@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hwsim.core.assignment import Policy
 from hwsim.core.cost import Cost
 from hwsim.core.design import DesignPoint
 from hwsim.core.errors import InputError, UnsupportedError
@@ -15,7 +16,11 @@ from hwsim.cost_models import part as part_named
 from hwsim.hls.csim import compiler
 from hwsim.hls.project import HlsProject, export_hls
 from hwsim.hls.verification import Verification, verify
+from hwsim.inputs import DataOptions, calibration_and_evaluation, network_of
+from hwsim.quant.calibration import calibrate
 from hwsim.quant.model import QuantizedModel, quantize_network
+from hwsim.quant.recipe import parse_recipe
+from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 from hwsim.search.record import RunRecord, load_run
 from hwsim.search.subject import Subject, load_subject
 
@@ -97,6 +102,35 @@ def export_project(
     if verify is not None:
         outcome = _verify(project, model, verify, labels, progress)
     return Exported(HlsProject.load(project.folder), cost, outcome)
+
+
+def export_model(
+    model: str,
+    data: tuple[str, str | None],
+    folder: Path,
+    *,
+    policy: Policy,
+    recipe: str,
+    options: DataOptions,
+    input_shape: tuple[int, ...] | None,
+    seed: int,
+    part: str,
+    reuse: int | Mapping[str, int] | Literal["auto"],
+    samples: int,
+    progress: Say | None = None,
+) -> Exported:
+    """Quantize a MODEL on (calibration, evaluation) DATA and export it, checked on the first rows of the latter.
+
+    Without evaluation data the calibration rows serve.
+    """
+    plan = parse_recipe(recipe)
+    policy.check()
+    calibration, held_out = calibration_and_evaluation(*data, options, seed)
+    network = fold_batchnorm(network_of(model, input_shape=input_shape, data=calibration))
+    quantized = quantize_network(calibrate(network, calibration.x, seed=seed), policy, plan)
+    rows = held_out or calibration
+    x, y = (rows.x[:samples], None if rows.y is None else rows.y[:samples]) if samples else (None, None)
+    return export_project(quantized, folder, part=part, reuse=reuse, verify=x, labels=y, progress=progress)
 
 
 def export_design(

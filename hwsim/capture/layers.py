@@ -54,7 +54,7 @@ def build_workload(name: str, module: GraphModule, examples: tuple[Tensor, ...])
         sources = [s for s in sources if s in fed or s.op != "get_attr"]
         flags = [positive.get(s, False) for s in sources]
         positive[node] = is_non_negative(node, flags)
-        owned = _learned(node) - counted
+        owned = _learned(node, fed) - counted
         counted |= owned
         layers.append(_layer(node, sources, run.shapes, positive[node], owned))
     output = next(node for node in module.graph.nodes if node.op == "output")
@@ -119,10 +119,21 @@ def _without_weight(node: Node, kind: Kind) -> Kind:
     )
 
 
-def _learned(node: Node) -> set[Node]:
-    """Parameters of a node; running statistics and other buffers are not learned."""
-    sources = node.args[1:3] if op_name(node) == "batch_norm" else node.all_input_nodes
-    return {n for n in sources if isinstance(n, Node) and n.op == "get_attr" and n.meta.get("parameter", True)}
+def _learned(node: Node, fed: set[Node]) -> set[Node]:
+    """Parameters that a node reads, itself or through what is computed from parameters alone (an expanded token).
+
+    Running statistics and other buffers are not learned.
+    """
+    found: set[Node] = set()
+    sources = list(node.args[1:3] if op_name(node) == "batch_norm" else node.all_input_nodes)
+    while sources:
+        source = sources.pop()
+        if not isinstance(source, Node) or source in fed:
+            continue
+        if source.op == "get_attr" and source.meta.get("parameter", True):
+            found.add(source)
+        sources += source.all_input_nodes
+    return found
 
 
 def _geometry(node: Node, op: str, kind: Kind) -> dict[str, Any]:

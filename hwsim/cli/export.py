@@ -11,6 +11,7 @@ import typer
 
 from hwsim.cli import options
 from hwsim.cli.output import emit, table
+from hwsim.core.assignment import Policy
 from hwsim.core.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def run(
     reuse: Annotated[str, typer.Option("--reuse", metavar="N|auto")] = "auto",
     backend: Annotated[str, typer.Option("--backend", metavar="vitis")] = "vitis",
     verify: Annotated[int, typer.Option("--verify", metavar="N", help="samples to compare; 0 leaves it out")] = 100,
+    calib_rows: options.CalibRows = 1024,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    resize: options.Resize = None,
+    allow_overlap: options.AllowOverlap = False,
     input_shape: options.InputShape = None,
     seed: options.Seed = 0,
     as_json: options.Json = False,
@@ -55,63 +61,26 @@ def run(
     else:
         if calib is None:
             raise InputError("no calibration data", where="--calib", hint="DATA, e.g. zoo:digits or an .npz")
-        exported = _from_model(
+        reading = options.data_options(calib_rows, mean, std, resize, allow_overlap)
+        policy = Policy(weights, acts, edge, options.overrides_of(override), "pow2")
+        shape, factor = options.shape_of(input_shape), options.reuse_of(reuse)
+        from hwsim.exporting import export_model
+
+        exported = export_model(
             str(model),
-            calib,
-            evaluate,
-            weights,
-            acts,
-            recipe,
-            edge,
-            override,
-            part,
-            reuse,
-            verify,
-            input_shape,
-            seed,
+            (calib, evaluate),
             out,
+            policy=policy,
+            recipe=recipe,
+            options=reading,
+            input_shape=shape,
+            seed=seed,
+            part=part,
+            reuse=factor,
+            samples=verify,
+            progress=_say,
         )
     emit(exported.as_dict(), as_json, lambda: lines_of(exported))
-
-
-def _from_model(
-    model: str,
-    calib: str,
-    evaluate: str | None,
-    weights: str,
-    acts: str,
-    recipe: str,
-    edge: str,
-    override: list[str] | None,
-    part: str,
-    reuse: str,
-    samples: int,
-    input_shape: str | None,
-    seed: int,
-    out: Path,
-) -> Exported:
-    factor, overrides, shape = options.reuse_of(reuse), options.overrides_of(override), options.shape_of(input_shape)
-    from hwsim.api import quantize
-    from hwsim.exporting import export_project
-    from hwsim.inputs import DataOptions, calibration_and_evaluation
-
-    data, held_out = calibration_and_evaluation(calib, evaluate, DataOptions(), seed)
-    made = quantize(
-        model,
-        data,
-        None,
-        weights=weights,
-        acts=acts,
-        recipe=recipe,
-        edge=edge,
-        overrides=overrides,
-        scale="pow2",
-        seed=seed,
-        input_shape=shape,
-    )
-    rows = held_out or data
-    x, y = (rows.x[:samples], None if rows.y is None else rows.y[:samples]) if samples else (None, None)
-    return export_project(made.model, out, part=part, reuse=factor, verify=x, labels=y, progress=_say)
 
 
 def lines_of(exported: Exported) -> Iterator[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hwsim.core.errors import InputError
+
+if TYPE_CHECKING:
+    from hwsim.inputs import DataOptions
 
 Model = Annotated[
     str,
@@ -26,6 +29,11 @@ InputShape = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="of the calibration draw")]
+CalibRows = Annotated[int, typer.Option("--calib-rows", metavar="N", help="calibration rows, seeded")]
+Mean = Annotated[str | None, typer.Option("--mean", metavar="X,..", help="per-channel mean to subtract")]
+Std = Annotated[str | None, typer.Option("--std", metavar="X,..", help="per-channel deviation to divide by")]
+Resize = Annotated[int | None, typer.Option("--resize", metavar="PIXELS", help="side of square images")]
+AllowOverlap = Annotated[bool, typer.Option("--allow-overlap", help="accept rows in both sets")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="where to write")]
 
 
@@ -55,6 +63,18 @@ def floats_of(text: str | None, option: str) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{text!r}", where=option, hint="numbers joined by commas, e.g. 0.5,0.5,0.5") from None
+
+
+def data_options(rows: int, mean: str | None, std: str | None, resize: int | None, allow_overlap: bool) -> DataOptions:
+    """How DATA strings are read."""
+    if rows < 1:
+        raise InputError(f"{rows}", where="--calib-rows", hint="allowed: 1 and up")
+    if resize is not None and resize < 1:
+        raise InputError(f"{resize}", where="--resize", hint="a side in pixels, from 1")
+    means, deviations = floats_of(mean, "--mean"), floats_of(std, "--std")
+    from hwsim.inputs import DataOptions
+
+    return DataOptions(means, deviations, resize, rows, allow_overlap)
 
 
 def overrides_of(texts: list[str] | None) -> tuple[tuple[str, str], ...]:

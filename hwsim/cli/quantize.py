@@ -37,11 +37,11 @@ def run(
     unsigned_minifloat: Annotated[
         bool, typer.Option("--unsigned-minifloat", help="give the sign bit of non-negative tensors to the mantissa")
     ] = False,
-    calib_rows: Annotated[int, typer.Option("--calib-rows", metavar="N", help="calibration rows, seeded")] = 1024,
-    mean: Annotated[str | None, typer.Option("--mean", metavar="X,..", help="per-channel mean to subtract")] = None,
-    std: Annotated[str | None, typer.Option("--std", metavar="X,..", help="per-channel deviation to divide by")] = None,
-    resize: Annotated[int | None, typer.Option("--resize", metavar="PIXELS", help="side of square images")] = None,
-    allow_overlap: Annotated[bool, typer.Option("--allow-overlap", help="accept rows in both sets")] = False,
+    calib_rows: options.CalibRows = 1024,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    resize: options.Resize = None,
+    allow_overlap: options.AllowOverlap = False,
     input_shape: options.InputShape = None,
     seed: options.Seed = 0,
     out: options.Out = None,
@@ -50,12 +50,9 @@ def run(
     """Make the quantized network, measure it, and say what became of each layer."""
     if scale not in ("f32", "pow2"):
         raise InputError(f"{scale!r}", where="--scale", hint="allowed: f32, pow2")
-    if calib_rows < 1:
-        raise InputError(f"{calib_rows}", where="--calib-rows", hint="allowed: 1 and up")
     overrides, shape = options.overrides_of(override), options.shape_of(input_shape)
-    means, deviations = options.floats_of(mean, "--mean"), options.floats_of(std, "--std")
+    reading = options.data_options(calib_rows, mean, std, resize, allow_overlap)
     from hwsim.api import quantize
-    from hwsim.inputs import DataOptions
 
     result = quantize(
         model,
@@ -71,7 +68,7 @@ def run(
         unsigned_minifloat=unsigned_minifloat,
         seed=seed,
         input_shape=shape,
-        options=DataOptions(means, deviations, resize, calib_rows, allow_overlap),
+        options=reading,
         progress=ProgressLine("calibrating"),
     )
     document = result.as_dict()

@@ -82,6 +82,11 @@ class Policy:
     acts_signed: bool = False
     unsigned_minifloat: bool = False
 
+    def check(self) -> None:
+        """Raise InputError for formats that do not parse or cannot hold weights or activations."""
+        self.weight_spec(self.weights)
+        self.act_spec(self.acts)
+
     def weight_spec(self, text: str) -> Scaled:
         return parse(text, block="channel", scale=self.scale)
 

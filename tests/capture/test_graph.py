@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hwsim.capture.graph import capture
 from hwsim.capture.graph_json import graph_from_json, graph_to_json
 from hwsim.core.errors import InputError, UnsupportedError
+from hwsim.zoo.networks import NETWORKS, network
 
 
 @pytest.mark.exact
@@ -41,6 +42,19 @@ def test_macs_are_half_of_pytorchs_flops(name: str) -> None:
 def test_parameters_are_counted_once(name: str) -> None:
     model, x = build(name)
     assert capture(model, x[:1]).workload.params == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("name", NETWORKS)
+def test_zoo_counts(name: str) -> None:
+    entry = network(name)
+    model = entry.factory(0).eval()
+    x = torch.zeros(entry.input_shape)
+    workload = capture(model, x).workload
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(x)
+    assert workload.macs == counter.get_total_flops() / 2
+    assert workload.params == sum(p.numel() for p in model.parameters())
 
 
 def test_layers_keep_the_names_of_modules() -> None:
