@@ -74,7 +74,15 @@ def network_of(
         raise InputError("no input shape", where=name, hint="give --input-shape, e.g. 1,3,32,32, or data")
     if any(size < 1 for size in shape):
         raise InputError(f"input shape {shape}", where="--input-shape", hint="positive sizes, the batch axis first")
-    return capture(program, torch.zeros(shape), name=name)
+    try:
+        return capture(program, torch.zeros(shape), name=name)
+    except InputError as error:
+        if not isinstance(program, nn.Module) or not any(isinstance(m, nn.Embedding) for m in program.modules()):
+            raise
+        try:
+            return capture(program, torch.zeros(shape, dtype=torch.int64), name=name)  # it takes tokens
+        except InputError:
+            raise error from None
 
 
 def dataset_of(data: Any, options: DataOptions, name: str, split: str) -> Dataset:

@@ -75,11 +75,11 @@ def fit_networks(data: NetworkSet, prior: Mapping[str, Efficiency], launch_us: f
     """
     everything = np.ones(len(data.of), dtype=bool)
     start = _as_vector(prior, launch_us)
-    whole = _least_squares(data, everything, prior, start, start)
+    whole = _least_squares(data, everything, prior, start)
     left_out = np.empty(len(data.of))
     for name in np.unique(data.family):
         rest = data.family != name
-        x = _least_squares(data, rest, prior, start, whole)
+        x = _least_squares(data, rest, prior, start)
         left_out[~rest] = _residuals(data, prior, x)[~rest]
     shift = median_of(left_out, data.family)
     coverage = left_out_coverage(left_out, data.family)
@@ -110,9 +110,7 @@ def _residuals(data: NetworkSet, prior: Mapping[str, Efficiency], x: Array) -> A
     return np.asarray(np.log(data.latency_us / total[data.of]))
 
 
-def _least_squares(
-    data: NetworkSet, train: NDArray[np.bool_], prior: Mapping[str, Efficiency], centre: Array, start: Array
-) -> Array:
+def _least_squares(data: NetworkSet, train: NDArray[np.bool_], prior: Mapping[str, Efficiency], centre: Array) -> Array:
     from scipy.optimize import least_squares
 
     weight = np.sqrt(ROWS_A_FAMILY * group_weights(data.family[train])) / ERROR_SPREAD
@@ -126,7 +124,7 @@ def _least_squares(
         return np.concatenate([_residuals(data, prior, x)[train] * weight, ((x - centre) / spread)[free]])
 
     found = centre.copy()
-    found[free] = least_squares(loss, start[free]).x
+    found[free] = least_squares(loss, centre[free]).x
     return found
 
 

@@ -127,7 +127,7 @@ class QuantizedModel:
             codes = self.codes[layer.name]
             if not isinstance(codes.spec.format, Int | Minifloat | Binary):
                 return None
-            zero_point = codes.zero_point if codes.spec.zero_point and codes.spec.block != "tensor" else 0.0
+            zero_point = codes.zero_point if codes.spec.zero_point else 0.0
             return offset + accumulator_bits_of_weights(codes.codes, codes.spec.format, acts, zero_point)
         other = formats.acts[-1].format
         if not isinstance(other, Int | Minifloat | Binary):
@@ -135,15 +135,10 @@ class QuantizedModel:
         return 2 * offset + accumulator_bits(layer.reduction, other, acts)
 
     def is_exact_in(self, dtype: torch.dtype) -> bool:
-        """Whether sums of products are free of rounding in `dtype`, whatever the order of summation.
+        """Whether float32 or float64 computes the network without any rounding, whatever the order of summation."""
+        from hwsim.quant.exactness import is_exact
 
-        True when every accumulator fits the significand (24 or 53 bits and a sign) and scales are powers of two.
-        """
-        room = {torch.float32: 25, torch.float64: 54}[dtype]
-        if self.policy.scale != "pow2":
-            return False
-        widths = [self.accumulator_bits(layer) for layer in self.network.workload.compute]
-        return all(width is not None and width <= room for width in widths)
+        return is_exact(self, {torch.float32: 24, torch.float64: 53}[dtype])
 
     def layer_sqnr_db(self, calibration: Calibration) -> dict[str, float]:
         """Signal-to-noise of every compute layer's output against the float network on the calibration sample."""

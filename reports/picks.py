@@ -61,7 +61,7 @@ def pick(study: Study, front: ParetoFront) -> Picks:
     pool = sure or [d for d in designs if d.fits == "uncertain"]
     good = [d for d in pool if d.metric >= study.float_metric - WITHIN - 1e-9]
     best = _most_accurate(pool, cost)
-    knee = next((d for d in front.designs if d.id == front.knee and (everywhere or d.fits != "no")), None)
+    knee = next((d for d in front.designs if d.id == front.knee and (everywhere or d.buildable)), None)
     integer, minifloat, budget = _duel(pool, knee, cost)
     part = study.part(front.target)
     nearest = None if pool else min(designs, key=lambda d: (_times(d, part, cost), -d.metric, d.id), default=None)

@@ -20,7 +20,7 @@ COLUMNS = (
     *("metric", "metric_lo", "metric_hi", "memory_bits"),
     *("lut", "lut_lo", "lut_hi", "ff", "ff_lo", "ff_hi", "dsp", "dsp_lo", "dsp_hi"),
     *("bram18", "bram18_lo", "bram18_hi", "latency_us", "latency_us_lo", "latency_us_hi"),
-    *("fits", "note"),
+    *("fits", "fill", "note"),
 )
 """The columns of `designs.csv`, in order."""
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._decomp import get_decompositions
 from torch.export import Dim, ExportedProgram
 from torch.fx import Graph, GraphModule, Node
 
@@ -98,10 +99,19 @@ def capture(model: nn.Module | ExportedProgram, *examples: Tensor, name: str = "
         _refuse_recurrent(model)
         program, fixed = _export(model, examples, name)
     with _silence():
-        graph_module = _flatten(program.run_decompositions({}))
+        graph_module = _flatten(program.run_decompositions(_lowered()))
     one = tuple(x[: fixed or 1] for x in examples)
     name_layers(graph_module)
     return Network(name, graph_module, one, fixed)
+
+
+def _lowered() -> dict[Any, Any]:
+    """Products that other products say: einsum, and products with a term to add."""
+    einsum = aten.einsum.default
+    sums = (aten.baddbmm.default, aten.addbmm.default, aten.addmm.default, aten.addmv.default)
+    composite = torch._C.DispatchKey.CompositeImplicitAutograd
+    lowered = {einsum: lambda *args, **kwargs: einsum._op_dk(composite, *args, **kwargs)}
+    return {**lowered, **get_decompositions(list(sums))}
 
 
 def _export(model: nn.Module, examples: tuple[Tensor, ...], name: str) -> tuple[ExportedProgram, int | None]:
@@ -207,6 +217,7 @@ def _flatten(program: ExportedProgram) -> GraphModule:
     graph.eliminate_dead_code()
     module = GraphModule(root, graph)
     _fold_constants(module)
+    _products_to_linear(module)
     module.graph.lint()
     module.recompile()
     return module.eval().requires_grad_(False)
@@ -227,6 +238,28 @@ def _fold_constants(module: GraphModule) -> None:
     used = {str(n.target) for n in module.graph.nodes if n.op == "get_attr"}
     for name in [name for name, _ in module.named_buffers() if name not in used]:
         delattr(module, name)
+
+
+def _products_to_linear(module: GraphModule) -> None:
+    """`x @ W` with a constant matrix W is a linear layer, however it was written."""
+    for node in list(module.graph.nodes):
+        if node.op != "call_function" or _short_name(node) not in ("matmul", "mm", "bmm"):
+            continue
+        left, right = node.args[:2]
+        if not isinstance(right, Node) or right.op != "get_attr" or left.op == "get_attr":
+            continue
+        matrix = getattr(module, str(right.target))
+        if matrix.dim() < 2 or matrix.numel() != matrix.shape[-1] * matrix.shape[-2]:
+            continue
+        weight = matrix.reshape(matrix.shape[-2:]).t().contiguous()
+        with module.graph.inserting_before(node):
+            constant = module.graph.get_attr(_attach(module, f"{right.target}_t", weight))
+            linear = module.graph.call_function(aten.linear.default, (left, constant))
+        constant.meta = {**right.meta, "val": weight.to("meta")}
+        linear.meta = dict(node.meta)
+        node.replace_all_uses_with(linear)
+        module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
 
 
 def _replace_by_constant(module: GraphModule, node: Node, value: Tensor) -> None:

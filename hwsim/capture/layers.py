@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.fx import GraphModule, Interpreter, Node
 
 from hwsim.capture.operators import is_non_negative, kind_of, macs_of, op_name, passes_values
@@ -74,6 +74,12 @@ def _layer(node: Node, sources: list[Node], shapes: dict[Node, Shape], non_negat
     in_shapes = tuple(shapes[s] for s in sources if s in shapes)
     if kind in ("conv", "linear", "embedding") and weight is None:
         kind = _without_weight(node, kind)
+    if kind == "matmul" and len(in_shapes) < 2:
+        raise UnsupportedError(
+            "a product with a constant that is no right-hand matrix",
+            where=f"layer {node.meta['layer']}",
+            hint="write it as x @ W with a matrix W, or as nn.Linear",
+        )
     weight_shape = shapes[weight] if weight is not None else None
     geometry = _geometry(node, op, kind)
     return Layer(
@@ -95,7 +101,9 @@ def _layer(node: Node, sources: list[Node], shapes: dict[Node, Shape], non_negat
 
 def _data_sources(node: Node) -> list[Node]:
     """Inputs that are data: everything but the network's own tensors (a constant operand of a product counts)."""
-    found = [n for n in node.all_input_nodes if n.op != "get_attr" and "layer" in n.meta]
+    arguments: list[Node] = []
+    fx.map_arg((node.args, node.kwargs), arguments.append)  # in order, a tensor that is read twice twice
+    found = [n for n in arguments if n.op != "get_attr" and "layer" in n.meta]
     if op_name(node) == "embedding":
         found = [n for n in found if n is node.args[1]]
     return found

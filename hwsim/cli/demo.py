@@ -20,8 +20,7 @@ CONFIG: dict[str, Any] = {
     "model": {"spec": "zoo:digits_resnet"},
     "formats": {"weights": ["default"], "acts": ["default"]},
     "quant": {"recipes": ["rtn-lp"]},
-    # no multiplier in a DSP: LUTs tell the whole cost of a format
-    "fpga": {"parts": ["kv260", "pynq-z2"], "dsp": "never"},
+    "fpga": {"parts": ["kv260", "pynq-z2"]},
     "gpu": {"devices": ["v100", "rtx3090", "tx2"]},
 }
 GPU_BATCHES = (1, 32)
@@ -64,7 +63,7 @@ def best_integer(record: RunRecord, part: str) -> DesignPoint:
     """The knee among the integer designs of a part that are not ruled out by its size."""
     from hwsim.core.design import ParetoFront
 
-    fitting = [d for d in record.designs if d.part == part and d.family == "integer" and d.fits != "no"]
+    fitting = [d for d in record.designs if d.part == part and d.family == "integer" and d.buildable]
     integers = fitting or [d for d in record.designs if d.part == part and d.family == "integer"]
     front = ParetoFront.of(part, ("error", "lut"), integers)
     return next(d for d in front.designs if d.id == front.knee)
@@ -75,7 +74,7 @@ def _five_lines(record: RunRecord, latencies: Any, design: DesignPoint, exported
     assert score is not None and checked is not None
     family_best = {
         family: max(
-            (d for d in record.designs if d.family == family and d.part == design.part and d.fits != "no"),
+            (d for d in record.designs if d.family == family and d.part == design.part and d.buildable),
             key=lambda d: (d.metric, -d.objective("lut")[1]),
         )
         for family in ("integer", "minifloat")

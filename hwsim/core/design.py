@@ -39,6 +39,7 @@ class DesignPoint:
     fits : None on a GPU.
     note : what a reader must know, e.g. that a format gains no speed on this device.
     layers : the per-layer table as JSON values.
+    fill : the largest share of a resource of the part that the middle of the estimate takes; None on a GPU.
     """
 
     id: str
@@ -64,6 +65,7 @@ class DesignPoint:
     fits: Fits | None
     note: str
     layers: tuple[Mapping[str, Any], ...]
+    fill: float | None = None
 
     @property
     def target(self) -> str:
@@ -101,7 +103,12 @@ class DesignPoint:
             row[name] = value.mid if value else None
             row[f"{name}_lo"] = value.lo if value else None
             row[f"{name}_hi"] = value.hi if value else None
-        return row | {"fits": self.fits, "note": self.note}
+        return row | {"fits": self.fits, "fill": self.fill, "note": self.note}
+
+    @property
+    def buildable(self) -> bool:
+        """Whether it more likely fits than not; a design on a GPU always does."""
+        return self.fits != "no" and (self.fill is None or self.fill <= 1)
 
     def as_json(self) -> dict[str, Any]:
         """All fields as JSON values; `from_json` gives an equal design back."""

@@ -22,8 +22,8 @@ def fronts_of(designs: Iterable[DesignPoint], objectives: Sequence[str] = OBJECT
     """A front for each target and cost, then memory over all targets.
 
     A cost in which the designs of a target do not differ makes no front, except LUTs of a part and latency of a GPU,
-    which are what these targets are judged by. Designs that do not fit their part keep no other off its fronts; only
-    where nothing fits do the fronts consist of them.
+    which are what these targets are judged by. Designs that more likely than not exceed their part keep no other off
+    its fronts; only where nothing fits do the fronts consist of them.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def fronts_of(designs: Iterable[DesignPoint], objectives: Sequence[str] = OBJECT
     fronts = []
     for target in dict.fromkeys(design.target for design in ordered):
         members = [design for design in ordered if design.target == target]
-        members = [design for design in members if design.fits != "no"] or members
+        members = [design for design in members if design.buildable] or members
         main = "lut" if members[0].part else "latency_us"
         fronts += [
             ParetoFront.of(target, ("error", cost), members)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hwsim.cost_models.operators.multiplier import DspPolicy
 
 REFERENCE = "int8"
+_RESOURCES = ("lut", "ff", "dsp", "bram18")
 _LAYER_COSTS = ("lut", "ff", "dsp", "bram18", "cycles", "reuse")
 _KERNEL_TIMES = ("latency_us", "precision", "bound")
 Rows = Sequence[Mapping[str, Any]]
@@ -94,6 +95,7 @@ def _on_part(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any
         "bram18": cost.bram18,
         "latency_us": cost.latency_us,
         "fits": cost.fits,
+        "fill": max(getattr(cost, name).mid / getattr(part, name) for name in _RESOURCES if getattr(part, name)),
         "note": "; ".join(cost.notes),
         "layers": _joined(model.network.workload, rows, cost.layers, _LAYER_COSTS),
     }

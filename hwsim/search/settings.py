@@ -99,13 +99,14 @@ class FpgaTable(_Table):
     ----------
     parts : FPGA parts; none, and no FPGA design is made.
     arch, reuse : as `hwsim cost` takes them; `reuse` may be a table of layer names.
-    dsp : what goes into DSPs: `auto` (as tools choose), `never`, or `pack` (four 4 x 4 products in one).
+    dsp : what goes into DSPs: `never`, so that LUTs tell the whole cost of a format; `auto`, as tools choose; `pack`,
+        four 4 x 4 products in one.
     """
 
     parts: Words = ()
     arch: Literal["dataflow", "overlay"] = "dataflow"
     reuse: Positive | Literal["auto"] | dict[str, Positive] = "auto"
-    dsp: Literal["auto", "never", "pack"] = "auto"
+    dsp: Literal["auto", "never", "pack"] = "never"
 
 
 class GpuTable(_Table):

@@ -94,6 +94,36 @@ def test_the_callers_module_is_left_as_it_was() -> None:
     assert model.training and not model.bn.training
 
 
+class Products(nn.Module):
+    """Products written in every way: einsum, with a term to add, with a parameter, of a tensor with itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+        self.matrix = nn.Parameter(torch.randn(8, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.inner(x)
+        scores = torch.baddbmm(torch.einsum("bij,bkj->bik", y, x), y, x.transpose(1, 2))
+        mixed = nn.functional.scaled_dot_product_attention(y, y, y)
+        return scores @ (torch.einsum("bij,jk->bik", mixed, self.matrix) + x @ self.matrix)
+
+
+@pytest.mark.exact
+def test_products_are_found_however_they_are_written() -> None:
+    torch.manual_seed(0)
+    model, x = Products().eval(), torch.randn(3, 5, 8)
+    network = capture(model, x[:1])
+    torch.testing.assert_close(network(x), model(x), rtol=1e-4, atol=1e-4)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(x[:1])
+    assert network.workload.macs == counter.get_total_flops() / 2
+    kinds = [layer.kind for layer in network.workload.compute]
+    assert sorted(kinds) == ["attention", "linear", "linear", "linear", "matmul", "matmul", "matmul"]
+    attention = next(layer for layer in network.workload if layer.kind == "attention")
+    assert attention.inputs == ("inner",) * 3
+
+
 def test_recurrent_layers_are_refused_by_name() -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:

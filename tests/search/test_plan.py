@@ -87,7 +87,7 @@ def test_pairs_of_equal_formats() -> None:
         formats() | {"quant": {"recipes": ["rtn-mse"]}},
         formats() | {"quant": {"seeds": [1]}},
         formats() | {"fpga": {"reuse": 8}, "gpu": {"batch": 8}},
-        formats() | {"fpga": {"dsp": "never"}, "gpu": {"precision": "fp16"}},
+        formats() | {"fpga": {"dsp": "auto"}, "gpu": {"precision": "fp16"}},
         formats() | {"fpga": {"arch": "overlay"}, "gpu": {"runtime": "compiled"}},
         formats() | {"fpga": {"parts": ["kv260"]}, "gpu": {"devices": ["rtx3090"]}},
     ],
