@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hwsim.core.devices import Gpu
 from hwsim.latency.calibration import Errors, Fit
-from hwsim.latency.conformal import errors_of, group_weights, left_out_coverage, median_of, score
+from hwsim.latency.conformal import errors_of, group_weights, median_of, score
 from hwsim.latency.kernels import CLASSES, OperatorClass, kernels
 from hwsim.latency.measured import NetworkRow, network
 from hwsim.latency.roofline import Array, Efficiency, Work, smooth_max, work
@@ -69,6 +69,8 @@ def lay_out(rows: Sequence[NetworkRow], gpu: Gpu) -> NetworkSet:
 def fit_networks(data: NetworkSet, prior: Mapping[str, Efficiency], launch_us: float) -> tuple[Fit, dict[str, float]]:
     """The fit on all families, with the errors of families that were left out one at a time.
 
+    A family left out is predicted by a fit that starts at the prior and is centred on the errors of the other families.
+
     Returns
     -------
     The fit, centred, with `errors`; and the figures of the left-out errors.
@@ -81,11 +83,36 @@ def fit_networks(data: NetworkSet, prior: Mapping[str, Efficiency], launch_us: f
         rest = data.family != name
         x = _least_squares(data, rest, prior, start)
         left_out[~rest] = _residuals(data, prior, x)[~rest]
-    shift = median_of(left_out, data.family)
-    coverage = left_out_coverage(left_out, data.family)
-    errors = errors_of(left_out - shift, data.family, coverage)
-    fit = _fit_at(data, prior, _shifted(whole, shift), errors)
-    return fit, score(left_out - shift, data.latency_us, errors, data.family)
+    centred = centred_on_others(left_out, data.family)
+    errors = errors_of(centred, data.family, coverage_of_others(left_out, data.family))
+    fit = _fit_at(data, prior, _shifted(whole, median_of(left_out, data.family)), errors)
+    return fit, score(centred, data.latency_us, errors, data.family)
+
+
+def centred_on_others(residual: Array, family: NDArray[np.str_]) -> Array:
+    """Every family's log errors less the median of all other families', so that none is centred on itself."""
+    centred = np.empty(len(residual))
+    for name in np.unique(family):
+        rest = family != name
+        centred[~rest] = residual[~rest] - median_of(residual[rest], family[rest])
+    return centred
+
+
+def coverage_of_others(residual: Array, family: NDArray[np.str_]) -> float:
+    """Share of each family inside the interval made of the others' errors alone; the mean over families.
+
+    The others' errors are centred, and made an interval, as all of them are for predictions. With two families the
+    other one has none to be centred on: NaN.
+    """
+    names = np.unique(family)
+    if len(names) < 3:
+        return float("nan")
+    inside = []
+    for name in names:
+        rest = family != name
+        others = errors_of(centred_on_others(residual[rest], family[rest]), family[rest])
+        inside.append(others.held(residual[~rest] - median_of(residual[rest], family[rest])))
+    return float(np.mean(inside))
 
 
 def _as_vector(prior: Mapping[str, Efficiency], launch_us: float) -> Array:

@@ -12,10 +12,12 @@ from hwsim.core.formats import int_format
 from hwsim.core.scaled import Scaled
 from hwsim.cost_models import trust_statement
 from hwsim.cost_models.evaluate import (
+    chosen_stretch,
     conformal_ends,
     dense_ratios,
     family_error,
     held_out_coverage,
+    nested_coverage,
     report,
     residual_table,
     synthesis_truths,
@@ -131,5 +133,22 @@ def test_conformal_statistics_by_hand() -> None:
     # the upper half predicted from the lower one: [1 - nothing below 1, ...] holds only what lies in [0.05.., 1]
     assert held_out_coverage(ratios, groups, 1.0) == pytest.approx(1 / 39)
     assert held_out_coverage(ratios, np.array(["a"] * 39), 1.0) is None
+    assert nested_coverage(ratios, np.array(["a"] * 39)) is None
     flat = family_error([1.0] * 20, ["a", "b"] * 10)
     assert (flat.low, flat.high, flat.coverage, flat.stretch) == (1.0, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.exact
+def test_the_stated_coverage_knows_nothing_of_the_group_it_is_of() -> None:
+    """On a log scale a = +-1, b = +-1.38, c = +-1.78. All rows choose x 1.3, which holds c (1.38 x 1.3 = 1.794).
+    Without c the choice is x 1.4 (1 x 1.4 holds b), and 1.38 x 1.4 = 1.93 holds c; without b it is x 1.8."""
+    ratios, groups = np.exp([-1, 1, -1.38, 1.38, -1.78, 1.78]), np.array(list("aabbcc"))
+    assert chosen_stretch(ratios, groups) == 1.3
+    assert chosen_stretch(ratios[:4], groups[:4]) == 1.4
+    assert chosen_stretch(ratios[[0, 1, 4, 5]], groups[[0, 1, 4, 5]]) == 1.8
+    assert nested_coverage(ratios, groups) == 1.0
+    # c beyond what a and b ask for: the stretch chosen with c in sight, x 1.5, held it; the nested one does not
+    far = np.exp([-1, 1, -1.38, 1.38, -2.05, 2.05])
+    found = family_error(far.tolist(), groups.tolist())
+    assert (found.stretch, held_out_coverage(far, groups, 1.5)) == (1.5, 1.0)
+    assert found.coverage == pytest.approx(4 / 6, abs=1e-4)

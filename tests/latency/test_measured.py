@@ -14,6 +14,7 @@ from hwsim.latency.calibration import load
 from hwsim.latency.conformal import errors_of, group_weights, score, student_factor, weighted_quantiles
 from hwsim.latency.evaluate import evaluate, table
 from hwsim.latency.fit import fit
+from hwsim.latency.fit_networks import centred_on_others, coverage_of_others
 from hwsim.latency.measured import data_folder, fold_of, read
 from hwsim.latency.published import PUBLISHED, published
 
@@ -147,6 +148,18 @@ def test_intervals_cover_fresh_groups() -> None:
         raw.append(np.mean((residual[~known] >= low) & (residual[~known] <= high)))
     assert 0.86 < np.mean(held) < 0.97
     assert np.mean(raw) < 0.85
+
+
+@pytest.mark.exact
+def test_no_family_is_centred_on_itself() -> None:
+    """Medians of the other two: of {0.2, 0.6} 0.4, of {0, 0.6} 0.3, of {0, 0.2} 0.1."""
+    residual, family = np.repeat([0.0, 0.2, 0.6], 2), np.repeat(["a", "b", "c"], 2)
+    assert centred_on_others(residual, family) == pytest.approx([-0.4, -0.4, -0.1, -0.1, 0.5, 0.5])
+    moved = residual + np.array([0, 0, 0, 0, 7, 7])
+    assert centred_on_others(moved, family)[4:] == pytest.approx([7.5, 7.5])  # its own error never comes off
+    # a family far from two that agree is outside their interval, and widens that of the others
+    assert coverage_of_others(moved, family) == pytest.approx(2 / 3)
+    assert np.isnan(coverage_of_others(residual[:4], family[:4]))
 
 
 @pytest.mark.exact
