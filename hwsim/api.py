@@ -177,6 +177,7 @@ def predict(
     network = network_of(model, input_shape=input_shape)
     assignment = None
     if (weights, acts) != ("none", "none"):
+        network = fold_batchnorm(network)  # as every quantized network is
         assignment = assign(network.workload, Policy(weights, acts))
     return predict_latency(
         network.workload,

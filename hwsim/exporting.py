@@ -10,6 +10,7 @@ from typing import Any, Literal
 from hwsim.core.assignment import Policy
 from hwsim.core.cost import Cost
 from hwsim.core.design import DesignPoint
+from hwsim.core.devices import Part
 from hwsim.core.errors import InputError, UnsupportedError
 from hwsim.cost_models import estimate
 from hwsim.cost_models import part as part_named
@@ -62,7 +63,7 @@ def export_project(
     model: QuantizedModel,
     folder: Path,
     *,
-    part: str,
+    part: str | Part,
     reuse: int | Mapping[str, int] | Literal["auto"] = "auto",
     verify: Any = None,
     labels: Any = None,
@@ -81,7 +82,7 @@ def export_project(
     VerificationError
         When a single value differs; layer and first sample are named.
     """
-    target = part_named(part)
+    target = part_named(part) if isinstance(part, str) else part
     if verify is not None:
         compiler()  # say that it is missing before anything is written
     if not target.part_number:
@@ -162,7 +163,7 @@ def export_design(
     exported = export_project(
         model,
         folder,
-        part=design.part,
+        part=next(part for part in record.parts if part.name == design.part),
         reuse=factors,
         verify=x[:count] if count else None,
         labels=None if y is None else y[:count],

@@ -3,8 +3,8 @@
 Single kernels: four numbers a class by least squares on log time over shapes of folds 0-5; centred and conformalised
 (split conformal, log ratio as score) on folds 6-7; scored on folds 8-9. Whole networks: the kernels' numbers are the
 prior; errors are those of families left out one at a time, centred on the other families' errors, and coverage that of
-intervals from the other families' errors (jackknife+, arXiv 1905.02928). Everything else is predicted with the nearest fit, and its errors, by device and
-runtime, are the transfer errors.
+intervals from the other families' errors (jackknife+, arXiv 1905.02928). Everything else is predicted with the nearest
+fit, and its errors, by device and runtime, are the transfer errors.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _about(folder: Path) -> dict[str, object]:
         "tables": "third-party measurements; origin, commit and licence of each: latency/SOURCES.md of the data folder",
         "sha256": hashes,
         "kernel_split": "crc32 of the shape modulo 10: 0-5 fit, 6-7 conformal, 8-9 test",
-        "network_split": "left out by family (TX2: by network); errors, centred on the other families', and coverage from it",
+        "network_split": "left out by family (TX2: by network); errors centred on those of the other families",
         "libraries": f"numpy {np.__version__}, scipy {scipy.__version__}",
     }
 

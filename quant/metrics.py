@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hwsim.core.errors import UnsupportedError
+from hwsim.core.errors import InputError, UnsupportedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,10 @@ def wilson(successes: int, n: int, z: float = 1.6448536269514722) -> tuple[float
 
 
 def predictions(run: Callable[[Tensor], Any], x: Tensor, *, batch: int = 256, fixed_batch: int | None = None) -> Tensor:
-    """Class decisions, int64 of shape (rows, ...): argmax over the class axis 1 (2-D outputs) or the last one."""
+    """Class decisions, int64 of shape (rows, ...).
+
+    Classes lie along axis 1 (scores, and maps of scores), or along the last axis of rank-3 outputs (sequences).
+    """
     step = fixed_batch or batch
     found = []
     with torch.inference_mode():
@@ -56,11 +59,24 @@ def predictions(run: Callable[[Tensor], Any], x: Tensor, *, batch: int = 256, fi
                 raise UnsupportedError(
                     "the output has no class axis", where="evaluation", hint="(rows, classes) is wanted"
                 )
-            found.append(logits.argmax(-1)[: step - short])
+            axis = -1 if logits.dim() == 3 else 1
+            if logits.shape[axis] < 2:
+                raise InputError(
+                    f"outputs of shape {tuple(logits.shape)} hold one score",
+                    where="evaluation",
+                    hint="two classes at least",
+                )
+            found.append(logits.argmax(axis)[: step - short])
     return torch.cat(found)
 
 
 def top1(decisions: Tensor, y: Tensor, name: str = "top1") -> Metric:
-    """Share of decisions equal to `y`."""
+    """Share of decisions equal to `y`, which has their shape."""
+    if decisions.shape != y.shape:
+        raise InputError(
+            f"labels of shape {tuple(y.shape)}, decisions of shape {tuple(decisions.shape)}",
+            where="evaluation data",
+            hint="one class number for each decision",
+        )
     hits, n = int((decisions == y).sum()), decisions.numel()
     return Metric(name, hits / n, *wilson(hits, n), n)

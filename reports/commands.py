@@ -19,7 +19,7 @@ def next_command(study: Study, design: DesignPoint, placeholder: str | None = No
     are read from the design's setting (`batch 1, fp16, compiled`).
     """
     if design.device is not None:
-        return _predict(study, design.device, design.setting)
+        return _predict(study, design)
     if design.family != "integer":  # minifloats are priced, not yet exported
         formats = f"--weights {shlex.quote(design.weights)} --acts {shlex.quote(design.acts)}"
         return f"hwsim cost {_model(study)} --part {shlex.quote(design.part or '')} {formats}"
@@ -37,8 +37,10 @@ def _model(study: Study) -> str:
     return f"{model} --input-shape {','.join(str(size) for size in shapes[0])}"
 
 
-def _predict(study: Study, device: str, setting: str) -> str:
-    words = ["hwsim", "predict", _model(study), "--device", shlex.quote(device)]
+def _predict(study: Study, design: DesignPoint) -> str:
+    words = ["hwsim", "predict", _model(study), "--device", shlex.quote(design.device or "")]
+    words += ["--weights", shlex.quote(design.weights), "--acts", shlex.quote(design.acts)]
+    setting = design.setting
     if batch := re.search(r"\bbatch\s*=?\s*(\d+)", setting):
         words += ["--batch", batch[1]]
     for option, allowed in (("--precision", _PRECISIONS), ("--runtime", _RUNTIMES)):

@@ -78,3 +78,38 @@ def test_export_writes_a_project(net: nn.Module, rows: tuple[torch.Tensor, torch
     assert set(exported.project.weight_types) == {"0", "4"}
     with pytest.raises(UnsupportedError, match="vitis"):
         hwsim.export(made, tmp_path / "other", backend="quartus")
+
+
+def test_tied_weights_are_stored_once() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(16, 16), nn.Linear(16, 16)
+            self.b.weight = self.a.weight
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(torch.relu(self.a(x)))
+
+    made = hwsim.quantize(Tied(), torch.randn(32, 16), weights="int4", acts="int8")
+    assert made.model.memory_bits == 256 * 4 + 2 * 16 * 32
+
+
+def test_maps_of_scores_are_decided_along_the_class_axis() -> None:
+    torch.manual_seed(0)
+    net = nn.Conv2d(2, 3, 3, padding=1)
+    x = torch.randn(24, 2, 6, 6)
+    y = net(x).argmax(1)
+    made = hwsim.quantize(net, x[:8], (x[8:], y[8:]), weights="fp32", acts="none")
+    assert made.metric is not None and made.metric.value == 1 and made.metric.n == 16 * 36
+    with pytest.raises(InputError, match="shape"):
+        hwsim.quantize(net, x[:8], (x[8:], y[8:, 0, 0]), weights="int8", acts="int8")
+
+
+def test_one_score_is_no_classifier() -> None:
+    with pytest.raises(InputError, match="one score"):
+        hwsim.quantize(nn.Linear(4, 1), torch.randn(8, 4), torch.randn(8, 4) + 9, weights="int8", acts="int8")
+
+
+def test_half_precision_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match="float16"):
+        hwsim.cost(nn.Linear(4, 2).half(), "kv260", input_shape=(1, 4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +78,15 @@ def test_doctor(capfd: pytest.CaptureFixture[str]) -> None:
     found = document("doctor", capfd)
     assert found["healthy"] is True
     assert {"torch", "hls4ml", "g++"} <= {row["name"] for row in found["checks"]}  # type: ignore[attr-defined]
+
+
+def test_what_a_model_prints_stays_out_of_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = "from torch import nn\nclass Noisy(nn.Linear):\n    def forward(self, x):\n        print('hello')\n"
+    (tmp_path / "noisy.py").write_text(
+        source + "        return super().forward(x)\ndef net():\n    return Noisy(4, 2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = document("cost noisy.py:net --part kv260 --weights int4 --acts int4 --input-shape 1,4", capfd)
+    assert found["part"] == "kv260"

@@ -111,7 +111,7 @@ def check_disjoint(calib: Dataset, evaluation: Dataset, allow: bool = False) -> 
         raise InputError(
             f"{len(shared)} of {len(evaluation.x)} evaluation rows are also calibration rows",
             where=f"{_label(calib)} and {_label(evaluation)}",
-            hint="take disjoint splits, or allow the overlap",
+            hint="take disjoint splits, or allow the overlap (--allow-overlap)",
         )
     return len(shared)
 

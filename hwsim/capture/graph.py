@@ -29,7 +29,7 @@ aten = torch.ops.aten
 _DROPPED = frozenset(
     ("_assert_tensor_metadata _assert_scalar _assert_async sym_constrain_range sym_constrain_range_for_size").split()
 )
-_IDENTITY = frozenset("dropout alias detach lift_fresh_copy alpha_dropout feature_dropout contiguous".split())
+_IDENTITY = frozenset("dropout clone alias detach lift_fresh_copy alpha_dropout feature_dropout contiguous".split())
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
@@ -92,6 +92,7 @@ def capture(model: nn.Module | ExportedProgram, *examples: Tensor, name: str = "
     UnsupportedError
         For data-dependent control flow, recurrent layers and operators without a model.
     """
+    _refuse_half(model)
     if isinstance(model, ExportedProgram):
         program, fixed = model, _fixed_batch_of(model)
         examples = examples or _examples_of(model)
@@ -180,6 +181,16 @@ def _refuse_recurrent(model: nn.Module) -> None:
                 f"recurrent layer {type(module).__name__}",
                 where=f"layer {path or type(module).__name__}",
                 hint="supported compute layers: convolutions, linear, embedding, attention",
+            )
+
+
+def _refuse_half(model: nn.Module | ExportedProgram) -> None:
+    for path, tensor in model.state_dict().items():
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            raise UnsupportedError(
+                f"weights in {str(tensor.dtype).removeprefix('torch.')}",
+                where=f"parameter {path}",
+                hint="call .float() on the model: quantization starts from float32",
             )
 
 

@@ -10,14 +10,23 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import typer
 
 from hwsim.cli import catalogue, demo, doctor, explore, export, quantize
 from hwsim.cli import cost as cost_verb
 from hwsim.cli import predict as predict_verb
-from hwsim.cli.output import emit_error
+from hwsim.cli.output import emit_error, keep_stdout_clean
 from hwsim.core.errors import HwsimError, InputError
+
+
+class Stopped(HwsimError):
+    """Ctrl-C."""
+
+    exit_code = 130
+    code = "interrupted"
+
 
 app = typer.Typer(
     name="hwsim",
@@ -46,7 +55,8 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
     try:
-        result = app(args=words, prog_name="hwsim", standalone_mode=False)
+        with keep_stdout_clean() if as_json else nullcontext():
+            result = app(args=words, prog_name="hwsim", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except HwsimError as error:
         emit_error(error, as_json)
@@ -54,8 +64,8 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("hwsim: interrupted; finished work is saved\n")
-        return 130
+        emit_error(Stopped("interrupted", hint="finished work is saved"), as_json)
+        return Stopped.exit_code
     except typer.TyperException as error:
         verb = words[0] if words and words[0] in {command.name for command in app.registered_commands} else ""
         hint = f"see: hwsim {verb} --help" if verb else "see: hwsim --help"

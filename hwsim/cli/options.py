@@ -19,7 +19,10 @@ Model = Annotated[
 Weights = Annotated[str, typer.Option("--weights", "-w", metavar="FMT", help="weight format, e.g. int4, e2m1, nvfp4")]
 Acts = Annotated[str, typer.Option("--acts", "-a", metavar="FMT", help="activation format, e.g. int8, e4m3")]
 Edge = Annotated[
-    str, typer.Option("--edge", metavar="FMT[,FMT]|same", help="formats of the first and last compute layer")
+    str,
+    typer.Option(
+        "--edge", metavar="FMT[,FMT]|same", help="weight and activation format of the first and last compute layer"
+    ),
 ]
 Override = Annotated[
     list[str] | None, typer.Option("--override", metavar="GLOB=FMT[,FMT]", help="formats of layers by name; repeatable")

@@ -6,19 +6,38 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
 
 from hwsim.core.errors import HwsimError
+
+_stdout: TextIO | None = None
+
+
+@contextmanager
+def keep_stdout_clean() -> Iterator[None]:
+    """Send what a user's model or a library prints to stderr: stdout carries one JSON document."""
+    global _stdout
+    _stdout = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout = None
+
+
+def _out() -> TextIO:
+    return _stdout or sys.stdout
 
 
 def emit(document: dict[str, Any], as_json: bool, text: Callable[[], Iterable[str]]) -> None:
     """Print one JSON document, or lines of text."""
     if as_json:
-        sys.stdout.write(json.dumps(_finite(document), indent=1, default=str) + "\n")
+        _out().write(json.dumps(_finite(document), indent=1, default=str) + "\n")
     else:
-        sys.stdout.write("\n".join(text()) + "\n")
-    sys.stdout.flush()
+        _out().write("\n".join(text()) + "\n")
+    _out().flush()
 
 
 def emit_error(error: HwsimError, as_json: bool) -> None:

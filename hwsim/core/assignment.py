@@ -49,9 +49,9 @@ class Assignment:
         """Bits of all weights with their block scales, plus 32 bits a bias."""
         total = 0
         for layer in workload.weighted:
-            if layer.params == 0:
-                continue  # a tensor shared with an earlier layer is stored once
-            spec, elements = self.weight(layer.name), layer.weight_elements
+            spec = self.weight(layer.name)
+            # a weight shared with an earlier layer is stored once: this one owns its bias at most
+            elements = layer.weight_elements if layer.params >= layer.weight_elements else 0
             total += elements * spec.bits + 32 * (layer.params - elements)
             if isinstance(spec.block, int) and elements:
                 reduction = layer.reduction or prod((layer.weight_shape or ())[1:])  # an embedding's row

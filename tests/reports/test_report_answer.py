@@ -148,9 +148,13 @@ def test_commands_of_the_next_step() -> None:
     study = replace(study_of((design(),)), run_dir="my runs/a")
     expected = "hwsim export --run 'my runs/a' --design 0123456789ab -o 'my runs/a/hls/'0123456789ab"
     assert next_command(study, design()) == expected
+    minifloat = replace(design(), weights="e2m1", acts="e4m3")
+    priced = next_command(study, minifloat)
+    assert priced.startswith("hwsim cost") and "--weights e2m1 --acts e4m3" in priced
     shape: tuple[Shape, ...] = ((1, 3, 32, 32),)
     other = replace(study, model="net.py:make", workload=WorkloadSummary(shape))
     assert next_command(other, gpu("g", 9, 0.9)) == (
-        "hwsim predict net.py:make --input-shape 1,3,32,32 --device v100 --batch 8 --precision fp16 --runtime compiled"
+        "hwsim predict net.py:make --input-shape 1,3,32,32 --device v100 --weights int4@channel:pow2 "
+        "--acts int4@tensor:pow2 --batch 8 --precision fp16 --runtime compiled"
     )
     assert "--input-shape" not in next_command(study, gpu("g", 9, 0.9))

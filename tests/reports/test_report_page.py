@@ -16,6 +16,7 @@ from parsed_page import ParsedPage
 
 from hwsim.core.cost import Interval
 from hwsim.core.design import DesignPoint, ParetoFront
+from hwsim.core.errors import InputError
 from hwsim.core.fronts import fronts_of
 from hwsim.reports import LayerSummary, Study, WorkloadSummary, render_page, write_report
 from hwsim.reports.atomic import write_atomic
@@ -213,7 +214,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         raise OSError("disk full")
 
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         write_atomic(path, "new")
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
