@@ -185,7 +185,8 @@ def _refuse_recurrent(model: nn.Module) -> None:
 
 
 def _refuse_half(model: nn.Module | ExportedProgram) -> None:
-    for path, tensor in model.state_dict().items():
+    state = model.state_dict if isinstance(model, ExportedProgram) else model.state_dict()
+    for path, tensor in state.items():
         if tensor.dtype in (torch.float16, torch.bfloat16):
             raise UnsupportedError(
                 f"weights in {str(tensor.dtype).removeprefix('torch.')}",
