@@ -20,6 +20,21 @@ from hwsim.quant.observers import Method, Observer, Scale
 REFERENCE_ROWS = 64  # rows kept for signal-to-noise figures
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NearestWeight:
+    """A weight rounded to nearest under some format and scale method, as designs share it.
+
+    Attributes
+    ----------
+    values : real values in the layout of the operator.
+    """
+
+    codes: WeightCodes
+    values: Tensor
+    scale: Tensor
+    zero_point: Tensor | None
+
+
 @dataclass(slots=True)
 class Calibration:
     """What calibration saw.
@@ -30,16 +45,16 @@ class Calibration:
     observers : by tensor (producing layer or network input), for every tensor that a compute layer reads.
     reference : float outputs of each compute layer for the first rows.
     sample : the calibration rows that `reference` belongs to.
-    rows : number of calibration rows.
-    weights, scales : what designs made of it share: quantized weights, scales of tensors.
+    x : all calibration rows.
+    weights, scales : what designs made of it share: weights rounded to nearest, scales of tensors.
     """
 
     network: Network
     observers: Mapping[str, Observer]
     reference: Mapping[str, Tensor]
     sample: Tensor
-    rows: int
-    weights: dict[tuple[str, str, str], tuple[WeightCodes | None, Tensor]] = field(default_factory=dict)
+    x: Tensor
+    weights: dict[tuple[str, str, str], NearestWeight] = field(default_factory=dict)
     scales: dict[tuple[str, str, Method], Scale] = field(default_factory=dict)
 
     @property
@@ -101,7 +116,7 @@ def calibrate(
             if progress:
                 progress(min(start + step, len(x)), len(x))
     sample = x[: network.fixed_batch or REFERENCE_ROWS]
-    return Calibration(network, observers, layer_outputs(network, sample), sample, len(x))
+    return Calibration(network, observers, layer_outputs(network, sample), sample, x)
 
 
 def layer_outputs(network: Network, x: Tensor) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ class Quantizer(nn.Module):
     spec : the format.
     axis : the channel (reduction) axis, along which block formats lay their blocks.
     inplace : overwrite the input, where the graph knows that nobody else reads it.
+    active : off while weights are looked at alone.
     """
 
     scale: Tensor
@@ -31,10 +32,13 @@ class Quantizer(nn.Module):
         self.spec = spec
         self.axis = axis
         self.inplace = inplace
+        self.active = True
         self.register_buffer("scale", scale)
         self.register_buffer("zero_point", zero_point)
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.active:
+            return x
         if self.spec.mx_name is not None:
             return fake_quantize_blocks(x.movedim(self.axis, -1), self.spec).movedim(-1, self.axis)
         return fake_quantize(x, self.spec, self.scale, self.zero_point, inplace=self.inplace)

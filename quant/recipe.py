@@ -1,157 +1,137 @@
 """The grammar of post-training quantization: a recipe is rewrite, calibrate, round and correct steps, in this order.
 
-A step is a frozen config dataclass; a paper is a named recipe. Strings: a recipe's name, steps joined by `+`
-(`percentile+nearest`), or the path of a TOML file with `steps = ["percentile"]` and tables of their settings.
+A paper is a named recipe (`hwsim.quant.papers`). Strings: a recipe's name, words joined by `+` (`equalize+mse+gptq+bias`),
+or the path of a TOML file with `steps = ["mse", "gptq"]` and tables of their settings.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hwsim.core.errors import InputError, nearest
-from hwsim.quant.observers import MSE, Lp, Method, MinMax, Percentile
-
-StepKind = Literal["rewrite", "calibrate", "round", "correct"]
-ORDER: tuple[StepKind, ...] = ("rewrite", "calibrate", "round", "correct")
-
-
-@dataclass(frozen=True, slots=True)
-class FoldBatchNorm:
-    """Fold batch normalisation into the layer before it; every recipe starts with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """Round every weight to its nearest grid point, half to even."""
-
-
-Step = FoldBatchNorm | MinMax | Percentile | MSE | Lp | Nearest
-STEPS: dict[str, tuple[StepKind, type[Any], str]] = {
-    "fold": ("rewrite", FoldBatchNorm, "batch normalisation into the layer before it"),
-    "minmax": ("calibrate", MinMax, "scales from the largest magnitude seen"),
-    "percentile": ("calibrate", Percentile, "activation scales from a high percentile of magnitudes"),
-    "mse": ("calibrate", MSE, "scales of least squared error, searched"),
-    "lp": ("calibrate", Lp, "scales of least L_p error (p = 2.4), searched"),
-    "nearest": ("round", Nearest, "each weight to its nearest grid point"),
-}
+from hwsim.quant.observers import Method, MinMax, Percentile
+from hwsim.quant.steps import ORDER, STEPS, Step, StepKind, step
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A composition of steps; `str()` is a key that `parse_recipe` reads back."""
+    """A composition of steps.
+
+    Attributes
+    ----------
+    name : its key among recipes.
+    steps : in order.
+    alternatives : where given, each is tried and the one that changes the outputs on calibration data least is kept;
+        `steps` then hold what they share, nothing.
+    """
 
     name: str
     steps: tuple[Step, ...]
+    alternatives: tuple[Recipe, ...] = ()
+
+    def of_kind(self, kind: StepKind) -> tuple[Step, ...]:
+        return tuple(s for s in self.steps if s.kind == kind)
 
     @property
     def range_method(self) -> Method:
-        """The calibrate step: how scales are chosen."""
-        for step in self.steps:
-            if isinstance(step, MinMax | Percentile | MSE | Lp):
-                return step
-        return MinMax()
+        """How scales of activations are chosen at first."""
+        return self._in_slot("range") or MinMax()
+
+    @property
+    def weight_method(self) -> Method:
+        """How scales of weights are chosen: as those of activations unless a step says otherwise.
+
+        Percentiles are for activations; weights then take their largest magnitude.
+        """
+        method = self._in_slot("weight-range") or self.range_method
+        return MinMax() if isinstance(method, Percentile) else method
+
+    def _in_slot(self, slot: str) -> Method | None:
+        return next((s.config for s in self.steps if STEPS[s.word].slot == slot), None)
 
     def __str__(self) -> str:
         return self.name
 
     def describe(self) -> str:
         """All steps with their settings, for keys and records."""
-        return " + ".join(repr(step) for step in self.steps)
+        if self.alternatives:
+            return "best of " + " | ".join(recipe.describe() for recipe in self.alternatives)
+        return " + ".join(str(found) for found in self.steps)
 
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values; `Recipe.from_dict` reads it back."""
+        return {
+            "name": self.name,
+            "steps": [{"step": found.word, **asdict(found.config)} for found in self.steps],
+            "alternatives": [recipe.as_dict() for recipe in self.alternatives],
+        }
 
-@dataclass(frozen=True, slots=True)
-class NamedRecipe:
-    """An entry of `hwsim recipes`."""
-
-    recipe: Recipe
-    summary: str
-    source: str
-    cost: str
-
-
-def _named(name: str, calibrate: Method, summary: str, source: str, cost: str) -> NamedRecipe:
-    return NamedRecipe(Recipe(name, (FoldBatchNorm(), calibrate, Nearest())), summary, source, cost)
-
-
-RECIPES: dict[str, NamedRecipe] = {
-    "rtn": _named(
-        "rtn",
-        MinMax(),
-        "round to nearest, scales from the largest magnitude",
-        "Jacob et al. 2018 (arXiv 1712.05877); scale = absmax / format max as in arXiv 2311.12359",
-        "one pass over the calibration data",
-    ),
-    "rtn-mse": _named(
-        "rtn-mse",
-        MSE(),
-        "round to nearest, weight and activation scales of least squared error",
-        "OCTAV-style search (arXiv 2206.06501), 100 candidates",
-        "one pass and a search a tensor",
-    ),
-    "rtn-lp": _named(
-        "rtn-lp",
-        Lp(),
-        "round to nearest, scales of least L_2.4 error",
-        "the scale search of BRECQ's code (arXiv 2102.05426)",
-        "one pass and a search a tensor",
-    ),
-    "rtn-percentile": _named(
-        "rtn-percentile",
-        Percentile(),
-        "round to nearest, activation scales from the 99.999th percentile",
-        "the activation default of Brevitas' PTQ pipeline",
-        "one pass over the calibration data",
-    ),
-}
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Recipe:
+        steps = []
+        for row in record["steps"]:
+            settings = {key: _tupled(value) for key, value in row.items() if key != "step"}
+            steps.append(step(row["step"], **settings))
+        return cls(record["name"], tuple(steps), tuple(cls.from_dict(r) for r in record["alternatives"]))
 
 
 def parse_recipe(text: str) -> Recipe:
-    """A recipe by name, by steps joined with `+`, or from a TOML file.
+    """A recipe by name, by words joined with `+`, or from a TOML file.
 
     Raises
     ------
     InputError
-        For an unknown step or setting, two calibrate or round steps, or steps out of order.
+        For an unknown step or setting, two steps where one is allowed, or steps out of order.
     """
+    from hwsim.quant.papers import RECIPES
+
     if text in RECIPES:
         return RECIPES[text].recipe
     if text.endswith(".toml"):
         return _read_recipe(Path(text))
-    steps: list[Any] = []
+    steps: list[Step] = []
     for word in text.split("+"):
-        if word in RECIPES:
-            steps.extend(s for s in RECIPES[word].recipe.steps if not isinstance(s, FoldBatchNorm | Nearest))
-        elif word in STEPS:
-            steps.append(STEPS[word][1]())
+        if word in STEPS:
+            steps.append(step(word))
+        elif word in RECIPES and not RECIPES[word].recipe.alternatives:
+            steps.extend(s for s in RECIPES[word].recipe.steps if s.word not in ("fold", "nearest"))
         else:
             raise InputError(f"no step {word!r}", where=f"recipe {text!r}", hint=nearest(word, [*RECIPES, *STEPS]))
-    return _complete(text, steps)
+    return compose(text, steps)
 
 
-def _complete(name: str, steps: list[Any]) -> Recipe:
-    """Check order, and add what every recipe has: folding first, rounding to nearest."""
-    kinds = [_kind(step) for step in steps]
+def compose(name: str, steps: Sequence[Step]) -> Recipe:
+    """A recipe of these steps, with what every recipe has: folding first, scales, rounding to nearest.
+
+    Raises
+    ------
+    InputError
+        For steps out of order, or two of which one is allowed.
+    """
+    where, complete = f"recipe {name!r}", list(steps)
+    kinds = [found.kind for found in complete]
     if [ORDER.index(k) for k in kinds] != sorted(ORDER.index(k) for k in kinds):
-        raise InputError(
-            f"steps out of order: {', '.join(kinds)}", where=f"recipe {name!r}", hint=f"order: {', '.join(ORDER)}"
-        )
-    for kind in ("calibrate", "round"):
-        if kinds.count(kind) > 1:
-            raise InputError(f"two {kind} steps", where=f"recipe {name!r}", hint="allowed: one")
-    if not any(isinstance(s, FoldBatchNorm) for s in steps):
-        steps.insert(0, FoldBatchNorm())
-    if "calibrate" not in kinds:
-        steps.insert(sum(_kind(s) == "rewrite" for s in steps), MinMax())
-    if "round" not in kinds:
-        steps.insert(sum(_kind(s) in ("rewrite", "calibrate") for s in steps), Nearest())
-    return Recipe(name, tuple(steps))
+        raise InputError(f"steps out of order: {', '.join(kinds)}", where=where, hint=f"order: {', '.join(ORDER)}")
+    slots = [STEPS[found.word].slot or found.word for found in complete]
+    for slot in slots:
+        if slots.count(slot) > 1:
+            words = [found.word for found, other in zip(complete, slots, strict=True) if other == slot]
+            raise InputError(f"two steps of which one is allowed: {', '.join(words)}", where=where, hint="take one")
+    if "fold" not in slots:
+        complete.insert(0, step("fold"))
+    if "range" not in slots:
+        complete.insert(sum(s.kind == "rewrite" for s in complete), step("minmax"))
+    if "round" not in slots:
+        complete.insert(sum(s.kind in ("rewrite", "calibrate") for s in complete), step("nearest"))
+    return Recipe(name, tuple(complete))
 
 
-def _kind(step: Any) -> StepKind:
-    return next(kind for kind, config, _ in STEPS.values() if isinstance(step, config))
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def _read_recipe(path: Path) -> Recipe:
@@ -172,15 +152,28 @@ def _read_recipe(path: Path) -> Recipe:
     if data:
         key = next(iter(data))
         raise InputError(f"unknown key {key!r}", where=str(path), hint=nearest(key, [*words, "steps"]))
-    return _complete(path.stem, steps)
+    return compose(path.stem, steps)
 
 
-def _configured(path: Path, word: str, settings: dict[str, Any]) -> Any:
-    config = STEPS[word][1]
-    known = {f.name for f in fields(config)}
+def _configured(path: Path, word: str, settings: Any) -> Step:
+    where = f"{path}: [{word}]"
+    if not isinstance(settings, dict):
+        raise InputError(f"{settings!r}", where=where, hint="a table of settings is wanted")
+    known = {f.name: f for f in fields(STEPS[word].config_class())}
     for key in settings:
         if key not in known:
-            raise InputError(
-                f"unknown key {key!r}", where=f"{path}: [{word}]", hint=nearest(key, known) if known else "none"
-            )
-    return config(**settings)
+            raise InputError(f"unknown key {key!r}", where=where, hint=nearest(key, known) if known else "none")
+    made = step(word, **{key: _tupled(value) for key, value in settings.items()})
+    reference = step(word).config
+    for key in settings:
+        _check_type(where, key, getattr(made.config, key), getattr(reference, key))
+    return made
+
+
+def _check_type(where: str, key: str, value: Any, default: Any) -> None:
+    """A setting must be of the type of its default; numbers may be whole, and what may be None may be a number."""
+    if default is None or isinstance(value, type(default)):
+        return
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return
+    raise InputError(f"{key} = {value!r}", where=where, hint=f"a {type(default).__name__} is wanted, e.g. {default!r}")

@@ -21,9 +21,9 @@ from hwsim.core.errors import InputError
 from hwsim.core.scaled import parse
 from hwsim.quant.layers import Quantizer
 from hwsim.quant.model import QuantizedLayer, QuantizedModel
-from hwsim.quant.recipe import parse_recipe
+from hwsim.quant.recipe import Recipe
 
-LAYOUT = 1
+LAYOUT = 2
 
 
 def save_model(model: QuantizedModel, folder: Path) -> Path:
@@ -45,7 +45,7 @@ def save_model(model: QuantizedModel, folder: Path) -> Path:
         "name": model.network.name,
         "fixed_batch": model.network.fixed_batch,
         "policy": asdict(model.policy),
-        "recipe": model.recipe.name,
+        "recipe": model.recipe.as_dict(),
         "float_graph": graph_to_json(model.network.module),
         "quantized_graph": graph_to_json(model.module),
         "edges": {name: str(spec) for name, spec in model.assignment.edges.items()},
@@ -89,7 +89,7 @@ def load_model(folder: Path) -> QuantizedModel:
             {name: parse(text) for name, text in record["edges"].items()},
         )
         codes = {name: _codes(name, text, tensors) for name, text in record["codes"].items()}
-        recipe = parse_recipe(record["recipe"])
+        recipe = Recipe.from_dict(record["recipe"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"damaged model: {error}", where=str(folder), hint="save it again") from None
     return QuantizedModel(network, quantized, assignment, Policy(**policy), recipe, codes, layers)
