@@ -17,9 +17,10 @@ from hwsim.core.cost import Cost, LatencyPrediction
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.scaled import ScaleType
 from hwsim.inputs import DataOptions, calibration_and_evaluation, network_of
-from hwsim.quant.calibration import Calibration, calibrate
+from hwsim.quant.calibration import Calibration
 from hwsim.quant.metrics import Metric, predictions, top1
-from hwsim.quant.model import QuantizedModel, quantize_network
+from hwsim.quant.model import QuantizedModel
+from hwsim.quant.pipeline import Preparation, quantize_best
 from hwsim.quant.recipe import parse_recipe
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 
@@ -92,7 +93,7 @@ def quantize(
     seed: int = 0,
     input_shape: tuple[int, ...] | None = None,
     options: DataOptions | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Quantized:
     """Quantize a network after training and measure it.
 
@@ -105,6 +106,8 @@ def quantize(
     edge : `same`, or `FMT[,FMT]` for the first and last compute layer.
     overrides : (glob over layer names, `FMT[,FMT]`); the last match wins.
     scale : `f32`, or `pow2` for designs that go to an FPGA.
+    seed : of the calibration rows and of what a recipe draws at random.
+    progress : called with (what, done, in all).
 
     Raises
     ------
@@ -117,8 +120,8 @@ def quantize(
     policy.check()
     data, held_out = calibration_and_evaluation(calib, evaluate, options or DataOptions(), seed)
     network = network_of(model, input_shape=input_shape, data=data)
-    calibration = calibrate(fold_batchnorm(network), data.x, seed=seed, progress=progress)
-    quantized = quantize_network(calibration, policy, plan)
+    prepared = Preparation(network, data.x, seed=seed, progress=progress)
+    calibration, quantized = quantize_best(prepared, policy, plan, seed=seed, progress=progress)
     metric = reference = None
     if held_out is not None:
         reference, metric = measure(calibration.network, quantized, held_out.x, held_out.y)

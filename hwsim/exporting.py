@@ -18,10 +18,9 @@ from hwsim.hls.csim import compiler
 from hwsim.hls.project import HlsProject, export_hls
 from hwsim.hls.verification import Verification, verify
 from hwsim.inputs import DataOptions, calibration_and_evaluation, network_of
-from hwsim.quant.calibration import calibrate
-from hwsim.quant.model import QuantizedModel, quantize_network
+from hwsim.quant.model import QuantizedModel
+from hwsim.quant.pipeline import Preparation, quantize_best
 from hwsim.quant.recipe import parse_recipe
-from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 from hwsim.search.record import RunRecord, load_run
 from hwsim.search.subject import Subject, load_subject
 
@@ -127,8 +126,8 @@ def export_model(
     plan = parse_recipe(recipe)
     policy.check()
     calibration, held_out = calibration_and_evaluation(*data, options, seed)
-    network = fold_batchnorm(network_of(model, input_shape=input_shape, data=calibration))
-    quantized = quantize_network(calibrate(network, calibration.x, seed=seed), policy, plan)
+    network = network_of(model, input_shape=input_shape, data=calibration)
+    _, quantized = quantize_best(Preparation(network, calibration.x, seed=seed), policy, plan, seed=seed)
     rows = held_out or calibration
     x, y = (rows.x[:samples], None if rows.y is None else rows.y[:samples]) if samples else (None, None)
     return export_project(quantized, folder, part=part, reuse=reuse, verify=x, labels=y, progress=progress)
@@ -175,7 +174,7 @@ def export_design(
 def rebuild(record: RunRecord, subject: Subject, design: DesignPoint) -> QuantizedModel:
     """The quantized network of a design."""
     policy = record.config.policy(design.weights, design.acts, design.scale)  # type: ignore[arg-type]
-    return quantize_network(subject.calibrated(design.seed), policy, subject.recipes[design.recipe])
+    return subject.quantized(policy, subject.recipes[design.recipe], design.seed)
 
 
 def _check_unchanged(record: RunRecord, subject: Subject) -> None:

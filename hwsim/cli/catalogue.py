@@ -94,13 +94,21 @@ def run_parts(as_json: options.Json = False) -> None:
 
 def run_recipes(as_json: options.Json = False) -> None:
     """List recipes and the steps they are made of."""
-    from hwsim.quant.recipe import RECIPES, STEPS
+    from hwsim.quant.papers import RECIPES
+    from hwsim.quant.steps import STEPS
 
     recipes = [
-        {"name": n, "summary": r.summary, "steps": r.recipe.describe(), "cost": r.cost, "source": r.source}
-        for n, r in RECIPES.items()
+        {
+            "name": name,
+            "summary": entry.summary,
+            "steps": entry.recipe.describe(),
+            "cost": entry.cost,
+            "source": entry.source,
+            "chosen": entry.chosen,
+        }
+        for name, entry in RECIPES.items()
     ]
-    steps = [{"name": n, "kind": kind, "summary": text} for n, (kind, _, text) in STEPS.items()]
+    steps = [{"name": name, "kind": entry.kind, "summary": entry.summary} for name, entry in STEPS.items()]
 
     def lines() -> Iterator[str]:
         yield from table(("recipe", "what it does", "time"), [(r["name"], r["summary"], r["cost"]) for r in recipes])

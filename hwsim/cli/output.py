@@ -78,6 +78,19 @@ class ProgressLine:
                 sys.stderr.write("\n")
 
 
+class ProgressLines:
+    """Progress of several things one after the other, each on a line of its own."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, ProgressLine] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        stage = what.partition(" ")[0]
+        if stage not in self._lines:
+            self._lines[stage] = ProgressLine(stage)
+        self._lines[stage](done, total)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim.cli import options
-from hwsim.cli.output import ProgressLine, emit, table
+from hwsim.cli.output import ProgressLines, emit, table
 from hwsim.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(
         seed=seed,
         input_shape=shape,
         options=reading,
-        progress=ProgressLine("calibrating"),
+        progress=ProgressLines(),
     )
     document = result.as_dict()
     if out is not None:

@@ -18,6 +18,8 @@ from hwsim.core.scaled import Scaled, ScaleType, parse
 from hwsim.core.workload import COMPUTE, WEIGHTED, Layer, Workload
 
 UNQUANTIZED = parse("none")
+COARSE = ".coarse"
+"""Suffix of the layer that holds the coarse part of a split weight; it belongs to the layer without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,20 @@ def assign(workload: Workload, policy: Policy, non_negative: Iterable[str] = ())
             if source not in edges or _finer(wanted, edges[source]):
                 edges[source] = wanted
     edges = {name: spec for name, spec in edges.items() if str(spec) != "none"}
-    layers: dict[str, LayerFormats] = {}
+    weights = {layer.name: choices[layer.name][0] for layer in workload.weighted}
+    return Assignment(layer_formats(workload, weights, edges), edges)
+
+
+def layer_formats(
+    workload: Workload, weights: Mapping[str, Scaled | None], edges: Mapping[str, Scaled]
+) -> dict[str, LayerFormats]:
+    """The formats of each layer that holds weights or multiplies, from those of its weight and of tensor edges."""
+    found: dict[str, LayerFormats] = {}
     for layer in workload:
         if layer.kind in WEIGHTED or layer.kind in COMPUTE:
             acts = tuple(edges.get(workload.origin(n), UNQUANTIZED) for n in _data_inputs(layer))
-            layers[layer.name] = LayerFormats(choices[layer.name][0] if layer.kind in WEIGHTED else None, acts)
-    return Assignment(layers, edges)
+            found[layer.name] = LayerFormats(weights.get(layer.name), acts)
+    return found
 
 
 def resolve_sign(spec: Scaled, non_negative: bool, policy: Policy) -> Scaled:
@@ -149,8 +159,10 @@ def _choices(workload: Workload, policy: Policy) -> dict[str, tuple[Scaled, Scal
     choices = {layer.name: base for layer in targets}
     if policy.edge != "same":
         compute = [layer for layer in targets if layer.kind in ("conv", "linear")]
-        for layer in {compute[0].name, compute[-1].name} if compute else ():
-            choices[layer] = _pair(policy, policy.edge, base)
+        ends = {compute[0].name, compute[-1].name} if compute else set()
+        for layer in compute:
+            if layer.name in ends or layer.name.removesuffix(COARSE) in ends:
+                choices[layer.name] = _pair(policy, policy.edge, base)
     for glob, text in policy.overrides:
         hits = [layer.name for layer in targets if fnmatchcase(layer.name, glob)]
         if not hits:

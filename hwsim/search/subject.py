@@ -14,12 +14,13 @@ from torch import Tensor
 from hwsim.capture.data_spec import Dataset, calibration_rows, check_disjoint, load_data
 from hwsim.capture.graph import Network, capture
 from hwsim.capture.model_spec import ModelSource, load_model
-from hwsim.core.assignment import assign
+from hwsim.core.assignment import Policy, assign
 from hwsim.core.design import content_id
 from hwsim.core.errors import InputError
-from hwsim.quant.calibration import Calibration, calibrate, check_inputs
+from hwsim.quant.calibration import Calibration, check_inputs
 from hwsim.quant.metrics import Metric, predictions, top1
 from hwsim.quant.model import QuantizedModel
+from hwsim.quant.pipeline import Preparation, quantize_best
 from hwsim.quant.recipe import Recipe, parse_recipe
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 from hwsim.search.codec import Score, workload_to_json
@@ -44,17 +45,21 @@ class Subject:
     calibration: dict[int, Dataset]
     evaluation: Dataset
     recipes: dict[str, Recipe]
-    _calibrations: dict[int, Calibration] = field(default_factory=dict)
+    _prepared: dict[int, Preparation] = field(default_factory=dict)
     _decisions: Tensor | None = None
 
-    def calibrated(self, seed: int) -> Calibration:
-        """The calibration of a seed, made on first use; designs share it and its quantized weights."""
-        if seed not in self._calibrations:
-            self._calibrations[seed] = calibrate(self.network, self.calibration[seed].x, seed=seed)
-        calibration = self._calibrations[seed]
-        if sum(_bytes(codes, values) for codes, values in calibration.weights.values()) > CACHE_BYTES:
+    def calibrated(self, seed: int, recipe: Recipe | None = None) -> Calibration:
+        """The calibration of a seed for a recipe's rewrites, made on first use; designs share it and its weights."""
+        if seed not in self._prepared:
+            self._prepared[seed] = Preparation(self.network, self.calibration[seed].x, seed=seed)
+        calibration = self._prepared[seed](recipe or next(iter(self.recipes.values())))
+        if sum(kept.codes.codes.nbytes + kept.values.nbytes for kept in calibration.weights.values()) > CACHE_BYTES:
             calibration.weights.clear()
         return calibration
+
+    def quantized(self, policy: Policy, recipe: Recipe, seed: int) -> QuantizedModel:
+        """The quantized network of a candidate."""
+        return quantize_best(lambda chosen: self.calibrated(seed, chosen), policy, recipe, seed=seed)[1]
 
     def score(self, model: QuantizedModel | None = None) -> Score:
         """The metric on the evaluation rows: of a quantized network, or of the float network itself."""
@@ -146,6 +151,3 @@ def _digest(network: Network) -> str:
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
-
-def _bytes(codes: Any, values: Tensor) -> int:
-    return (codes.codes.nbytes if codes is not None else 0) + values.nbytes

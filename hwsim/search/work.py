@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hwsim.core.design import DesignPoint
-from hwsim.quant.model import QuantizedModel, quantize_network
+from hwsim.quant.model import QuantizedModel
 from hwsim.search.codec import Failure, Score
 from hwsim.search.design import Rows, layer_rows, price
 from hwsim.search.plan import Job
@@ -75,6 +75,5 @@ def _noted(error: Exception, key: str) -> Failure:
 
 def _evaluate(subject: Subject, config: StudyConfig, task: Task) -> tuple[QuantizedModel, Rows, Score]:
     candidate = task.job.candidate
-    calibration = subject.calibrated(candidate.seed)
-    model = quantize_network(calibration, candidate.policy(config), subject.recipes[candidate.recipe])
+    model = subject.quantized(candidate.policy(config), subject.recipes[candidate.recipe], candidate.seed)
     return model, layer_rows(model), task.score or subject.score(model)

@@ -12,7 +12,7 @@ import torch
 from hwsim.capture.graph import capture
 from hwsim.core.assignment import Policy
 from hwsim.quant.calibration import calibrate
-from hwsim.quant.model import quantize_network
+from hwsim.quant.pipeline import quantize_network
 from hwsim.quant.recipe import parse_recipe
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 from hwsim.zoo.networks import network

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from hwsim.capture.graph import capture
 from hwsim.core.assignment import Policy
 from hwsim.quant.calibration import calibrate
-from hwsim.quant.model import QuantizedModel, quantize_network
+from hwsim.quant.model import QuantizedModel
+from hwsim.quant.pipeline import quantize_network
 from hwsim.quant.recipe import parse_recipe
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 

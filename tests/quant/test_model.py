@@ -16,7 +16,8 @@ from hwsim.core.errors import InputError
 from hwsim.core.scaled import parse
 from hwsim.quant.calibration import Calibration, calibrate
 from hwsim.quant.layers import rows_to_weight, sqnr_db, weight_rows
-from hwsim.quant.model import QuantizedModel, quantize_network
+from hwsim.quant.model import QuantizedModel
+from hwsim.quant.pipeline import quantize_network
 from hwsim.quant.recipe import parse_recipe
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 

@@ -54,7 +54,7 @@ def test_figures_are_those_of_the_rooms(done: RunRecord, subject: Subject) -> No
     """Each column against a direct call of the room that it comes from."""
     from hwsim.cost_models import estimate
     from hwsim.latency import predict
-    from hwsim.quant.model import quantize_network
+    from hwsim.quant.pipeline import quantize_network
 
     for design in done.designs:
         policy = study().policy(design.weights, design.acts, "pow2" if design.part else "f32")
@@ -185,7 +185,7 @@ def test_resuming_a_finished_run_evaluates_nothing(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = explore(study(), tmp_path, subject=subject)
-    monkeypatch.setattr("hwsim.search.work.quantize_network", None)
+    monkeypatch.setattr("hwsim.search.subject.quantize_best", None)
     assert written(explore(study(), tmp_path, resume=True, subject=subject)) == written(first)
 
 
@@ -288,14 +288,14 @@ def test_one_failure_is_a_row_and_all_failures_an_error(
 def test_an_evaluation_that_fails_takes_its_designs_with_it(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwsim.quant.model import quantize_network as real
+    from hwsim.quant.pipeline import quantize_best as real
 
-    def broken(calibration: Any, policy: Any, recipe: Any) -> Any:
+    def broken(prepared: Any, policy: Any, recipe: Any, **options: Any) -> Any:
         if (policy.weights, policy.scale) == ("int3", "pow2"):
             raise ZeroDivisionError("int3")
-        return real(calibration, policy, recipe)
+        return real(prepared, policy, recipe, **options)
 
-    monkeypatch.setattr("hwsim.search.work.quantize_network", broken)
+    monkeypatch.setattr("hwsim.search.subject.quantize_best", broken)
     record = explore(study(), tmp_path, subject=subject)
     assert (len(record.designs), len(record.failures)) == (10, 2)
     assert {failure.message for _, failure in record.failures.values()} == {"ZeroDivisionError: int3"}

@@ -1,0 +1,1 @@
+"""Calibrate steps beyond ranges and error searches: one file a method."""
