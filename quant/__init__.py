@@ -5,7 +5,7 @@ from typing import Any
 
 _HOMES = {
     "Calibration": "calibration",
-    "calibrate": "calibration",
+    "prepare": "pipeline",
     "QuantizedModel": "model",
     "quantize_network": "pipeline",
     "Recipe": "recipe",

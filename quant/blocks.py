@@ -1,14 +1,14 @@
 """Blocks of a network, found from its structure: contiguous stretches of its graph that little crosses.
 
 Any cut of the order of execution makes blocks; a cut is natural where a single tensor crosses it, as between residual
-blocks. Stretches of one container of the module tree (`blocks.3`, a stage's element) join; long ones are cut where least
-crosses (U-Nets, dense blocks). This is the granularity of BRECQ (arXiv 2102.05426, section 3.2), for any topology.
+blocks. Stretches of one container of the module tree (`blocks.3`, a stage's element) join; long ones are cut where
+least crosses (U-Nets, dense blocks). This is the granularity of BRECQ (arXiv 2102.05426, section 3.2) for any topology.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -43,10 +43,11 @@ class Block:
 
 def find_blocks(
     nodes: Sequence[Node],
-    kinds: dict[str, str],
+    kinds: Mapping[str, str],
     granularity: Granularity = "block",
     globs: Sequence[str] = (),
-    cuttable: Callable[[Node], bool] = lambda node: True,
+    *,
+    shapes: Mapping[Node, tuple[int, ...]],
 ) -> list[Block]:
     """Cut the data nodes of a graph into blocks.
 
@@ -57,7 +58,7 @@ def find_blocks(
     granularity : `block`, or `layer` for a block around each compute layer and what follows it element by element.
     globs : over names of compute layers; where given, each makes one block of the stretch that it matches, and layers
         that none matches are blocks of their own.
-    cuttable : whether a node's value may be kept between blocks (tuples may not).
+    shapes : of the nodes that give a tensor; others (tuples) are not kept between blocks.
 
     Raises
     ------
@@ -65,9 +66,9 @@ def find_blocks(
         For a glob that matches no compute layer, or two that overlap.
     """
     live = _crossing(nodes)
-    valid = [all(cuttable(node) for node in crossing) for crossing in live]
+    valid = [all(node in shapes for node in crossing) for crossing in live]
     layers = [_layer(node) if kinds.get(_layer(node)) in COMPUTE else "" for node in nodes]
-    ends = _ends_of_layers(nodes, layers, valid)
+    ends = _ends_of_layers(nodes, layers, valid, shapes)
     if granularity == "layer":
         cuts = ends
     elif globs:
@@ -84,7 +85,8 @@ def _layer(node: Node) -> str:
 def _crossing(nodes: Sequence[Node]) -> list[set[Node]]:
     """For each position, the values made up to it that something after it reads."""
     place = {node: i for i, node in enumerate(nodes)}
-    last = {node: max((place.get(user, len(nodes)) for user in node.users), default=-1) for node in nodes}
+    readers = {node: [u for u in node.users if u in place or u.op == "output"] for node in nodes}
+    last = {node: max((place.get(user, len(nodes)) for user in readers[node]), default=-1) for node in nodes}
     live: list[set[Node]] = []
     current: set[Node] = set()
     for i, node in enumerate(nodes):
@@ -94,7 +96,9 @@ def _crossing(nodes: Sequence[Node]) -> list[set[Node]]:
     return live
 
 
-def _ends_of_layers(nodes: Sequence[Node], layers: list[str], valid: list[bool]) -> list[int]:
+def _ends_of_layers(
+    nodes: Sequence[Node], layers: list[str], valid: list[bool], shapes: Mapping[Node, tuple[int, ...]]
+) -> list[int]:
     """Positions after each compute layer and the chain of one-input operators (activation, quantizer) behind it."""
     ends = []
     for i, name in enumerate(layers):
@@ -102,20 +106,12 @@ def _ends_of_layers(nodes: Sequence[Node], layers: list[str], valid: list[bool])
             continue
         end = i
         while end + 1 < len(nodes) and not layers[end + 1] and nodes[end + 1].all_input_nodes == [nodes[end]]:
-            if not _pointwise(nodes[end + 1]):
+            if shapes.get(nodes[end + 1]) != shapes.get(nodes[end]):
                 break
             end += 1
         if valid[end]:
             ends.append(end)
     return ends
-
-
-def _pointwise(node: Node) -> bool:
-    return node.op == "call_module" or getattr(node.meta.get("val"), "shape", ()) == getattr(
-        node.args[0].meta.get("val"),
-        "shape",
-        None,  # type: ignore[union-attr]
-    )
 
 
 def _natural_cuts(layers: list[str], live: list[set[Node]], valid: list[bool], ends: list[int]) -> list[int]:

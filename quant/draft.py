@@ -125,7 +125,7 @@ class Draft:
                 self.set_step(name, *self.calibration.act_scale(name, spec, self.recipe.range_method))
 
     def set_codes(self, name: str, rows: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None) -> None:
-        """Quantize a layer's rows (output channels first), which may differ from its float weight, to the nearest codes.
+        """Give a layer the nearest codes of rows (output channels first), which may differ from its float weight.
 
         Rows that lie on the grid already stay as they are.
         """

@@ -116,8 +116,7 @@ def compensated(
 
 
 def _factor(moments: Tensor, config: GPTQ) -> tuple[Tensor, Tensor]:
-    """The order of columns, and the upper Cholesky factor of the inverse Hessian in that order, float32 rows scaled to a
-    unit diagonal."""
+    """The order of columns, and the Cholesky factor of the inverse Hessian in it: upper, with a unit diagonal."""
     hessian = moments.clone()
     diagonal = hessian.diagonal()
     dead = diagonal == 0

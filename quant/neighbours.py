@@ -23,8 +23,8 @@ def neighbours(u: Tensor, fmt: Format) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns
     -------
-    lower, upper, share : like `u`; share = (u - lower) / (upper - lower) clipped to [0, 1]. Beyond the ends of the format
-        the outermost two values are taken. On a floating-point grid the two may belong to different binades.
+    lower, upper, share : like `u`; share = (u - lower) / (upper - lower) clipped to [0, 1]. Beyond the ends of the
+        format the outermost two values are taken. On a floating-point grid the two may belong to different binades.
 
     Raises
     ------

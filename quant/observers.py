@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,12 +12,14 @@ from torch import Tensor
 from hwsim.core.errors import InputError
 from hwsim.core.scaled import Scaled
 from hwsim.quant.block_kernels import block_scales, tensor_scale_of
+from hwsim.quant.calibrate.kl import KL, kl_range
 from hwsim.quant.groups import group_count, group_views
-from hwsim.quant.ranges import MSE, Lp, Method, MinMax, Percentile, scale_of_range, search_range
-from hwsim.quant.streaming import Reservoir, Tails, rank_from_top
+from hwsim.quant.ranges import MSE, Lp, MinMax, Percentile, scale_of_range, search_range, search_ranges
+from hwsim.quant.streaming import Reservoir, Tails, fold, rank_from_top
 
-__all__ = ["MSE", "Lp", "Method", "MinMax", "Observer", "Percentile", "weight_scale"]
+__all__ = ["KL", "MSE", "Lp", "Method", "MinMax", "Observer", "Percentile", "weight_scale"]
 
+Method = MinMax | Percentile | MSE | Lp | KL
 Scale = tuple[Tensor, Tensor | None]
 
 
@@ -26,7 +30,8 @@ def weight_scale(w: Tensor, spec: Scaled, method: Method) -> Scale:
     -------
     scale, zero_point
         In the type of `w` (float32 for 16-bit types); shape () by tensor, (C, 1, ...) by channel, (C, groups) by group.
-        Block formats get the scales of their rule, whatever the method; machine formats get 1.
+        Block formats get the scales of their rule, whatever the method; machine formats get 1. `KL` is for
+        activations: a weight gets the scale of least squared error unless `KL(weights=True)`.
 
     Raises
     ------
@@ -85,9 +90,8 @@ class Observer:
         x = x.detach().cpu()
         x = x if x.dtype == torch.float64 else x.float()
         axis = self.axis % x.dim() if -x.dim() <= self.axis < x.dim() else max(0, x.dim() - 1)
-        by_position = x.reshape(1, -1) if x.dim() < 2 else x.movedim(axis, -1)
-        lead = tuple(range(by_position.dim() - 1))
-        low, high = by_position.amin(lead).double().numpy(), by_position.amax(lead).double().numpy()
+        batch = fold(x, axis if x.dim() > 1 else None)
+        low, high = (ends.double().numpy() for ends in batch.extremes)
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise InputError("NaN or infinite values", where=self.name, hint="check weights and calibration data")
         if self.elements and low.shape != self._low.shape:
@@ -98,8 +102,8 @@ class Observer:
         self._high = np.maximum(self._high, high) if self.elements else high
         self._dtype, self.elements = x.dtype, self.elements + x.numel()
         self._shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
-        self._reservoir.update(by_position)
-        self._tails.update(x.reshape(-1))
+        self._reservoir.update(batch.x)
+        self._tails.update(batch)
 
     @property
     def low(self) -> float:
@@ -126,33 +130,70 @@ class Observer:
 
         Extremes are exact. Percentiles by tensor are exact while at most 4,096 values lie beyond, else of the sample;
         by channel they are of the sample, or the extremes where it is too small to tell. Errors are summed over the
-        sample. MX and machine formats get 1, NVFP4 the scale of its tensor: block scales follow from each batch.
+        sample. The histogram of `KL` is that of the sample between the tails and of every value in the tails by tensor,
+        of the sample by channel. MX and machine formats get 1, NVFP4 the scale of its tensor: block scales follow from
+        each batch.
 
         Raises
         ------
         InputError
             When nothing was observed, or for groups, which activations do not have.
         """
+        fixed = self._fixed_scale(spec)
+        if fixed is not None:
+            return fixed, None
+        rows, low, high = self._rows(spec)
+        if isinstance(method, Percentile):
+            low, high = self._percentiles(rows, spec, method.percent)
+        if isinstance(method, KL) and spec.block == "tensor":
+            low, high = kl_range([self.weighted_sample()], low, high, spec, method)
+            return self._in_shape(scale_of_range(low, high, spec), spec)
+        return self._in_shape(_scale_of_rows(rows, spec, method, (low, high)), spec)
+
+    def scales(self, spec: Scaled, ps: Sequence[float], candidates: int = 100) -> list[Scale]:
+        """`scale(spec, Lp(p, candidates))` for each p, every candidate quantized once for all of them."""
+        fixed = self._fixed_scale(spec)
+        if fixed is not None:
+            return [(fixed, None) for _ in ps]
+        rows, low, high = self._rows(spec)
+        return [self._in_shape(found, spec) for found in search_ranges(rows, low, high, spec, ps, candidates)]
+
+    def weighted_sample(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Values of the tensor and how many each stands for: both tails in full, the sample between them.
+
+        A histogram of it has exact tails, needs no range in advance, and costs nothing while data stream by.
+        """
+        values = self._reservoir.rows.ravel().astype(np.float64)
+        top, bottom = self._tails.top.astype(np.float64), self._tails.bottom.astype(np.float64)
+        if self.elements < 2 * self._tails.size or self.elements == len(values):
+            return values, np.full(len(values), self.elements / len(values))
+        between = values[(values >= bottom.max()) & (values <= top.min())]
+        rest = self.elements - len(top) - len(bottom)
+        counts = np.full(len(between), rest / max(1, len(between)))
+        return np.concatenate([bottom, between, top]), np.concatenate([np.ones(len(bottom)), counts, np.ones(len(top))])
+
+    def _fixed_scale(self, spec: Scaled) -> Tensor | None:
+        """The scale of formats whose scale is not searched, or None."""
         if self.elements == 0:
             raise InputError("nothing was observed", where=self.name, hint="run calibration data through first")
         if spec.is_native or spec.scale == "e8m0":
-            return torch.ones((), dtype=self._dtype), None
+            return torch.ones((), dtype=self._dtype)
         if spec.scale == "e4m3":
-            return tensor_scale_of(torch.tensor([self.low, self.high], dtype=self._dtype), spec), None
+            return tensor_scale_of(torch.tensor([self.low, self.high], dtype=self._dtype), spec)
         if isinstance(spec.block, int):
             raise InputError(
                 f"{spec} on an activation", where=self.name, hint="use @tensor, @channel or a block format"
             )
-        by_channel = spec.block == "channel"
-        rows = self.sample.t().contiguous() if by_channel else self.sample.reshape(1, -1)
-        if isinstance(method, Percentile):
-            low, high = self._percentiles(rows, spec, method.percent)
-        elif by_channel:
-            low, high = torch.from_numpy(self._low), torch.from_numpy(self._high)
-        else:
-            low, high = torch.tensor([self.low]).double(), torch.tensor([self.high]).double()
-        found = _scale_of_rows(rows, spec, method, (low, high))
-        return _shaped(found, self._shape if by_channel else (), self._dtype)
+        return None
+
+    def _rows(self, spec: Scaled) -> tuple[Tensor, Tensor, Tensor]:
+        """The sample as rows that share a scale, with their exact extremes."""
+        if spec.block == "channel":
+            return self.sample.t().contiguous(), torch.from_numpy(self._low), torch.from_numpy(self._high)
+        return self.sample.reshape(1, -1), torch.tensor([self.low]).double(), torch.tensor([self.high]).double()
+
+    def _in_shape(self, found: Scale, spec: Scaled) -> Scale:
+        return _shaped(found, self._shape if spec.block == "channel" else (), self._dtype)
 
     def _percentiles(self, rows: Tensor, spec: Scaled, percent: float) -> tuple[Tensor, Tensor]:
         rank = rank_from_top(percent, self.elements)
@@ -185,6 +226,12 @@ def _scale_of_rows(rows: Tensor, spec: Scaled, method: Method, ends: tuple[Tenso
     if isinstance(method, Percentile) and ends is None:
         ends = _percentiles_of_rows(rows, spec, method.percent)
     low, high = ends if ends is not None else (rows.amin(1), rows.amax(1))
+    if isinstance(method, KL):
+        if rows.shape[1] < method.bins or (ends is None and not method.weights):
+            method = MSE()
+        else:
+            samples = [(row, np.ones(len(row))) for row in rows.double().numpy()]
+            low, high = kl_range(samples, low, high, spec, method)
     if isinstance(method, MSE):
         return search_range(rows, low, high, spec, 2.0, method.candidates)
     if isinstance(method, Lp):

@@ -13,7 +13,7 @@ from hwsim.quant.model import QuantizedModel
 
 
 def prediction_difference(reference: Tensor, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Kullback-Leibler divergence of softmax(logits / T) from softmax(reference / T), summed over classes, mean over rows.
+    """Kullback-Leibler divergence of softmax(logits / T) from softmax(reference / T): sum over classes, mean over rows.
 
     The prediction difference of PD-Quant (arXiv 2212.07048, eq. 3). Classes lie along axis 1, or along the last axis of
     rank-3 outputs.

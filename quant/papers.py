@@ -91,7 +91,7 @@ _ENTRIES = (
     NamedRecipe(
         _recipe("brecq", "lp", "brecq"),
         "block reconstruction of weights, then of activation steps",
-        "Li et al., arXiv 2102.05426 (BRECQ) and its code: squared error of block outputs, inputs from the quantized prefix",
+        "Li et al., arXiv 2102.05426 (BRECQ) and its code: squared error of block outputs, inputs as quantized so far",
         LEARNED,
         "squared error without the Fisher weights, which the code stores as |g| + 1, nearly constant",
     ),
@@ -107,7 +107,7 @@ _ENTRIES = (
         "qdrop with the difference of predictions in the loss and distributions corrected towards batch statistics",
         "Liu et al., arXiv 2212.07048 (PD-Quant) and its code: weight 10, temperature 4",
         LEARNED,
-        "distribution correction in 100 steps a batch of 32 (the code takes 500); any head: outputs are what the network returns",
+        "distribution correction in 100 steps a batch of 32 (the code takes 500); any head, since the graph is cut",
     ),
     NamedRecipe(
         _recipe("flexround", "lp", "flexround"),

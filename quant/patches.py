@@ -1,4 +1,4 @@
-"""What the columns of a weight multiply: inputs of linear layers and patches of convolutions of any rank, as matrices."""
+"""What the columns of a weight multiply: inputs of linear layers, patches of convolutions of any rank."""
 
 from __future__ import annotations
 

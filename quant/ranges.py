@@ -5,6 +5,8 @@ Everything works on rows: a row is what shares one scale.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +14,17 @@ from torch import Tensor
 
 from hwsim.core.formats import Int
 from hwsim.core.scaled import Scaled
-from hwsim.quant.grids import Grid, grid_of, stretched
+from hwsim.quant.grids import grid_of, stretched
 from hwsim.quant.sweep import sweep
 
 _PIECE = 1 << 17
-_OCTAVES = 8  # the coarse search, from twice the scale of the largest magnitude downward
+_ROWS = 1 << 14  # searched at a time, which bounds the memory for positions
+_OCTAVES = 8  # the search, from twice the scale of the largest magnitude downward
+_OCTAVE = 512  # positions of the lattice
+_STEPS = (256, 16, 4, 1)  # of the rounds of the search
+_KEEP = (1, 3, 2)  # minima followed from each round to the next
+_NEAR = (-128, 512)  # searched at the second step in any case
+_NOWHERE = torch.iinfo(torch.int64).max  # sorts last
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +54,6 @@ class Lp:
     candidates: int = 100
 
 
-Method = MinMax | Percentile | MSE | Lp
-
-
 def scale_of_range(low: Tensor, high: Tensor, spec: Scaled) -> tuple[Tensor, Tensor | None]:
     """Scale and zero point (None unless `spec.zero_point`) of rows with these smallest and largest values.
 
@@ -71,58 +76,182 @@ def scale_of_range(low: Tensor, high: Tensor, spec: Scaled) -> tuple[Tensor, Ten
 def search_range(
     rows: Tensor, low: Tensor, high: Tensor, spec: Scaled, p: float, candidates: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Scale and zero point of least sum |error|^p for each row.
+    """Scale and zero point of least sum |error|^p for each row: `search_ranges` for a single p."""
+    return search_ranges(rows, low, high, spec, (p,), candidates)[0]
 
-    The range is shrunk (or widened up to twice) by factors: half of the candidates evenly spaced in octaves over
-    eight octaves, then the other half over the octave around each row's best, since the values of a minifloat repeat
-    by octave and so do the minima of the error. Powers of two are few and all tried. The range itself is always a
-    candidate, so the result is never worse than `scale_of_range` on the same data.
+
+def search_ranges(
+    rows: Tensor, low: Tensor, high: Tensor, spec: Scaled, ps: Sequence[float], candidates: int
+) -> list[tuple[Tensor, Tensor | None]]:
+    """For each p, scale and zero point of least sum |error|^p for each row.
+
+    The range is shrunk (or widened up to twice) by factors on a lattice of 1/512 octave. All of eight octaves are tried
+    at 1/2 octave; then, at 1/32, the octave around the best and what lies from 1/4 octave below the range to one above,
+    where nothing is clipped and the error of few values is ragged; then the neighbourhoods of the three best minima at
+    1/128 and of the two best of those at 1/512. Measured on rows of 72 normal values in e4m3: 0.1 % above a scan of the
+    whole lattice on average, 4 % at worst, with 92 trials. Powers of two are few and all tried. The range itself
+    is always a candidate, so the result is never worse than `scale_of_range` on the same data. What is quantized once
+    serves every p.
 
     Parameters
     ----------
     rows : shape (R, L), float32 or float64.
     low, high : shape (R,); may reach beyond `rows`, where those are a sample.
+    ps : 0.5 or more; multiples of 1/2 up to 4 are several times as fast as others.
+    candidates : about how many to try for each p, at least 70; other numbers than 100 follow more or fewer minima.
     """
+    parts = zip(rows.split(_ROWS), low.double().split(_ROWS), high.double().split(_ROWS), strict=True)
+    found = [_search(*part, spec, tuple(ps), candidates) for part in parts]
+    scales = [torch.cat([part[i][0] for part in found]) for i in range(len(ps))]
+    if not spec.zero_point:
+        return [(scale, None) for scale in scales]
+    zeros = [torch.cat([zero for part in found if (zero := part[i][1]) is not None]) for i in range(len(ps))]
+    return list(zip(scales, zeros, strict=True))
+
+
+def _search(
+    rows: Tensor, low: Tensor, high: Tensor, spec: Scaled, ps: tuple[float, ...], candidates: int
+) -> list[tuple[Tensor, Tensor | None]]:
+    trial = _Trial(*_moderate(rows, low, high), spec, ps)
+    top, bottom = _OCTAVE, -(_OCTAVES - 1) * _OCTAVE
     if spec.scale == "pow2":
-        factors = 2.0 ** torch.arange(1, -_OCTAVES, -1, dtype=torch.float64)
-        return _best(rows, low, high, spec, p, factors[:, None].expand(-1, len(low)))[1:]
-    coarse = 2.0 ** torch.linspace(1.0, 1.0 - _OCTAVES, max(2, candidates // 2), dtype=torch.float64)
-    coarse = torch.cat([torch.ones(1, dtype=torch.float64), coarse])
-    center, *_ = _best(rows, low, high, spec, p, coarse[:, None].expand(-1, len(low)))
-    fine = 2.0 ** torch.linspace(0.5, -0.5, max(2, candidates - candidates // 2) | 1, dtype=torch.float64)
-    factors = torch.cat([fine[:, None] * center, torch.ones(1, len(low), dtype=torch.float64)])
-    return _best(rows, low, high, spec, p, factors)[1:]
+        at = torch.arange(top, bottom - 1, -_OCTAVE)[:, None].expand(-1, len(low))
+        chosen = [at.gather(0, errors.argmin(0)[None])[0] for errors in trial.errors(at)]
+        return [_ranges_at(position, low, high, spec) for position in chosen]
+    at = torch.arange(bottom, top + 1, _STEPS[0])[:, None].expand(-1, len(low))
+    tried = [(at, errors) for errors in trial.errors(at)]
+    for width, step, keep in zip(_STEPS[:-1], _STEPS[1:], _KEEP, strict=True):
+        best = [_minima(at, errors, max(1, round(keep * candidates / 100))) for at, errors in tried]
+        tried = _refine(trial, best, width, step, _NEAR if width == _STEPS[0] else (0, -1))
+    return [_ranges_at(_minima(at, errors, 1)[0][0], low, high, spec) for at, errors in tried]
 
 
-def _best(
-    rows: Tensor, low: Tensor, high: Tensor, spec: Scaled, p: float, factors: Tensor
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The best of `factors` (K, R) for each row, with its scale and zero point."""
-    ranges = [scale_of_range(low.double() * f, high.double() * f, spec) for f in factors]
-    grid, stretch = grid_of(spec.format, rows.dtype)
-    errors = torch.zeros(factors.shape, dtype=torch.float64)
-    step = max(1, _PIECE // max(1, rows.shape[1]))
-    for start in range(0, rows.shape[0], step):
-        cut = slice(start, start + step)
-        for piece in torch.split(rows[cut], _PIECE, dim=1):
-            buffer = torch.empty_like(piece, memory_format=torch.contiguous_format)
-            for k, (scale, zero) in enumerate(ranges):
-                unit = stretched(scale[cut], stretch, rows.dtype)[:, None]
-                offset = None if zero is None else zero[cut].to(rows.dtype)[:, None]
-                errors[k, cut] += _error(piece, buffer, grid, unit, offset, p)
-    chosen = errors.argmin(0)
-    pick = torch.arange(len(low))
-    scales = torch.stack([scale for scale, _ in ranges])[chosen, pick]
-    zeros = torch.stack([zero for _, zero in ranges if zero is not None]) if spec.zero_point else None
-    return factors[chosen, pick], scales, None if zeros is None else zeros[chosen, pick]
+def _moderate(rows: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows and ranges times powers of two such that fourth powers of errors neither overflow nor vanish in float32."""
+    exponent = torch.frexp(torch.maximum(high.clamp(min=0.0), -low)).exponent
+    if int(exponent.abs().max()) <= 10:
+        return rows, low, high
+    factor = torch.ldexp(torch.ones_like(low), -exponent)
+    return (rows.double() * factor[:, None]).to(rows.dtype), low * factor, high * factor
 
 
-def _error(piece: Tensor, buffer: Tensor, grid: Grid, unit: Tensor, offset: Tensor | None, p: float) -> Tensor:
-    sweep(piece, buffer, grid, unit, offset)
-    buffer.sub_(piece)
-    if p == 2.0:
-        return buffer.square_().sum(1, dtype=torch.float64)
-    return buffer.abs_().pow_(p).sum(1, dtype=torch.float64)
+def _ranges_at(at: Tensor, low: Tensor, high: Tensor, spec: Scaled) -> tuple[Tensor, Tensor | None]:
+    """Scales and zero points of ranges times 2^(position / 512), positions (..., R)."""
+    factor = torch.exp2(at.double() / _OCTAVE)
+    return scale_of_range(low * factor, high * factor, spec)
+
+
+def _refine(
+    trial: _Trial, best: list[tuple[Tensor, Tensor]], width: int, step: int, near: tuple[int, int]
+) -> list[tuple[Tensor, Tensor]]:
+    """Positions and errors around the best positions of each p and from `near[0]` to `near[1]`, in order.
+
+    The best positions themselves are among them.
+    """
+    offsets = torch.tensor([o for o in range(step - width, width, step) if o])
+    fixed = torch.arange(near[0], near[1] + 1, step)[:, None].expand(-1, trial.rows.shape[0])
+    at = _distinct(torch.cat([fixed, *((centers[:, None] + offsets[:, None]).flatten(0, 1) for centers, _ in best)]))
+    wanted = []
+    for centers, _ in best:
+        distance = (at[:, None] - centers).abs()
+        mask = (distance < width).any(1) | ((at >= near[0]) & (at <= near[1]))
+        mask &= (distance > 0).all(1)
+        mask[1:] &= at[1:] != at[:-1]
+        wanted.append(mask)
+    found = []
+    sums = trial.errors(at, torch.stack(wanted).any(2))
+    for (centers, known), mask, errors in zip(best, wanted, sums, strict=True):
+        places = torch.cat([centers, at.masked_fill(~mask, _NOWHERE)])
+        all_errors = torch.cat([known, errors.masked_fill(~mask, math.inf)])
+        found.append(_pick(places, all_errors, places.argsort(dim=0, stable=True)))
+    return found
+
+
+def _distinct(at: Tensor) -> Tensor:
+    """Each column sorted without repetition; short columns end with their last value again."""
+    at = at.sort(0).values
+    last = at[-1]
+    at[1:].masked_fill_(at[1:] == at[:-1], _NOWHERE)
+    at = at.sort(0).values
+    count = int((at <= last).sum(0).max())
+    return torch.minimum(at[:count], last)
+
+
+def _minima(at: Tensor, errors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Positions and errors of the `count` least local minima along each column; the least again where there are less.
+
+    Positions rise; those without an error (infinite) stand last.
+    """
+    edge = errors.new_full((1, errors.shape[1]), math.inf)
+    padded = torch.cat([edge, errors, edge])
+    local = (errors < padded[:-2]) & (errors <= padded[2:])
+    index = errors.masked_fill(~local, math.inf).argsort(dim=0, stable=True)[:count]
+    index = torch.where(local.gather(0, index), index, index[:1])
+    return _pick(at, errors, index)
+
+
+def _pick(at: Tensor, errors: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    return at.gather(0, index), errors.gather(0, index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """Rows to be quantized with their range times 2^(position / 512)."""
+
+    rows: Tensor
+    low: Tensor
+    high: Tensor
+    spec: Scaled
+    ps: tuple[float, ...]
+
+    def errors(self, at: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Sums |error|^p at positions (K, R), shape (number of p, K, R); only where `wanted` (number of p, K)."""
+        scales, zeros = _ranges_at(at, self.low, self.high, self.spec)
+        grid, stretch = grid_of(self.spec.format, self.rows.dtype)
+        sums = torch.zeros((len(self.ps), *at.shape), dtype=torch.float64)
+        asked = torch.ones(sums.shape[:2], dtype=torch.bool) if wanted is None else wanted
+        which = [column.nonzero().flatten() for column in asked.T]
+        chosen = [tuple(self.ps[int(i)] for i in index) for index in which]
+        step = max(1, _PIECE // max(1, self.rows.shape[1]))
+        for start in range(0, self.rows.shape[0], step):
+            cut = slice(start, start + step)
+            units = stretched(scales[:, cut], stretch, self.rows.dtype)[:, :, None]
+            offsets = None if zeros is None else zeros[:, cut].to(self.rows.dtype)[:, :, None]
+            for piece in torch.split(self.rows[cut], _PIECE, dim=1):
+                buffer = torch.empty_like(piece, memory_format=torch.contiguous_format)
+                for k in (k for k, ps in enumerate(chosen) if ps):
+                    sweep(piece, buffer, grid, units[k], None if offsets is None else offsets[k])
+                    sums[which[k], k, cut] += power_sums(buffer.sub_(piece), chosen[k])
+        return sums
+
+
+def power_sums(error: Tensor, ps: Sequence[float]) -> Tensor:
+    """Sums |error|^p over the last axis of (R, L), shape (number of p, R), float64; `error` is overwritten.
+
+    Multiples of 1/2 up to 4 are products of the magnitude, its square and its root.
+    """
+    if tuple(ps) == (2.0,):
+        return error.square_().sum(1, dtype=torch.float64)[None]
+    error.abs_()
+    square = error.square() if any(p in (2.0, 2.5, 3.0, 3.5, 4.0) for p in ps) else error
+    root = error.sqrt() if any(p in (0.5, 1.5, 2.5, 3.5) for p in ps) else error
+    factors = {
+        0.5: (root,),
+        1.0: (error,),
+        1.5: (error, root),
+        2.0: (square,),
+        2.5: (square, root),
+        3.0: (square, error),
+        3.5: (square, error, root),
+        4.0: (square, square),
+    }
+    sums = []
+    for p in ps:
+        term = factors[p][0] if p in factors else error.pow(p)
+        for factor in factors.get(p, ())[1:]:
+            term = term * factor
+        sums.append(term.sum(1, dtype=torch.float64))
+    return torch.stack(sums)
 
 
 def _allowed(scale: Tensor, spec: Scaled) -> Tensor:

@@ -1,6 +1,6 @@
 """The grammar of post-training quantization: a recipe is rewrite, calibrate, round and correct steps, in this order.
 
-A paper is a named recipe (`hwsim.quant.papers`). Strings: a recipe's name, words joined by `+` (`equalize+mse+gptq+bias`),
+A paper is a named recipe (`hwsim.quant.papers`). Strings: a recipe's name, words joined by `+` (`mse+gptq+bias`),
 or the path of a TOML file with `steps = ["mse", "gptq"]` and tables of their settings.
 """
 
@@ -163,11 +163,14 @@ def _configured(path: Path, word: str, settings: Any) -> Step:
     for key in settings:
         if key not in known:
             raise InputError(f"unknown key {key!r}", where=where, hint=nearest(key, known) if known else "none")
-    made = step(word, **{key: _tupled(value) for key, value in settings.items()})
     reference = step(word).config
-    for key in settings:
-        _check_type(where, key, getattr(made.config, key), getattr(reference, key))
-    return made
+    given = {key: _tupled(value) for key, value in settings.items()}
+    for key, value in given.items():
+        _check_type(where, key, value, getattr(reference, key))
+    try:
+        return step(word, **given)
+    except InputError as error:
+        raise InputError(error.message, where=where, hint=error.hint) from None
 
 
 def _check_type(where: str, key: str, value: Any, default: Any) -> None:

@@ -74,12 +74,12 @@ def _pass(draft: Draft, config: Reconstruction, what: str) -> None:
     clock = _Clock(draft, config.seconds)
     for index, stage in enumerate(walk):
         draft.say(f"{what} {stage.block.name}", index, len(walk.blocks))
-        task = _Block(stage, config, logits, weights=what != "steps", seed=draft.seed * 7919 + index)
+        task = BlockTask(stage, config, logits, weights=what != "steps", seed=draft.seed * 7919 + index)
         task.run(clock.share(stage))
     draft.say(what, len(walk.blocks), len(walk.blocks))
 
 
-class _Block:
+class BlockTask:
     """One block under reconstruction."""
 
     def __init__(
@@ -116,16 +116,10 @@ class _Block:
 
     def run(self, seconds: float) -> None:
         """Learn, then give the draft what was learned."""
-        groups = self._groups()
+        groups = self.groups()
         if not self.stage.outputs or not any(group["params"] for group in groups):
             return
-        draft = self.stage.walk.draft
-        learned: dict[str, nn.Module] = {
-            draft.attribute(name): LearnedWeight(draft.weights[name].layer, rounding)
-            for name, rounding in self.roundings.items()
-        }
-        learned |= {draft.quantizer_target(tensor): module for tensor, module in self.quantizers.items()}
-        segment = self.stage.segment(learned=learned)
+        segment = self.stage.segment(learned=self.learned())
         data = BlockData(self.stage, segment, self.bank, seed=self.seed)
         if self.config.distribution:
             corrected_inputs(self.stage, data, self.config)
@@ -133,7 +127,17 @@ class _Block:
         train(Training(segment.module, data, tail, groups, list(self.roundings.values()), self.config, seconds))
         self._keep()
 
-    def _groups(self) -> list[dict[str, object]]:
+    def learned(self) -> dict[str, nn.Module]:
+        """What stands in for buffers and quantizers, by their names in the draft."""
+        draft = self.stage.walk.draft
+        weights: dict[str, nn.Module] = {
+            draft.attribute(name): LearnedWeight(draft.weights[name].layer, rounding)
+            for name, rounding in self.roundings.items()
+        }
+        return weights | {draft.quantizer_target(tensor): module for tensor, module in self.quantizers.items()}
+
+    def groups(self) -> list[dict[str, object]]:
+        """Parameters with their learning rates."""
         rounding = [p for r in self.roundings.values() for p in r.parameter_groups()["rounding"]]
         steps = [p for r in self.roundings.values() for p in r.parameter_groups()["step"]]
         steps += [q.log_step for q in self.quantizers.values() if q.log_step is not None]

@@ -33,7 +33,7 @@ class Reconstruction:
     keep : probability that an element's activation quantization is kept, and of the quantized input in a mixture.
     iterations, batch : of a block; rows of an iteration.
     seconds : budget for the whole network, shared out by multiply-accumulates; 0 for none.
-    patience : iterations without improvement of the smoothed loss after which a block goes to its last stage; 0 for none.
+    patience : iterations without improvement of the smoothed loss after which a block only hardens; 0 for none.
     learning_rate : of rounding parameters; 0 chooses by rounding and iterations. For soft roundings
         learning_rate * iterations must reach 6.
     step_rate : of step sizes (logarithms); 0 chooses.
@@ -41,7 +41,7 @@ class Reconstruction:
         exponent falling from `beta_start` to `beta_end`.
     power : p of the loss sum |difference|^p over channels, mean over the rest.
     prediction : weight of the prediction difference at `temperature` (PD-Quant; its 1 / lambda_r).
-    distribution : correct the float inputs towards batch statistics, with this `closeness` (lambda_c) and `distribution_steps`.
+    distribution : correct float inputs towards batch statistics, by `closeness` (lambda_c) in `distribution_steps`.
     memory_mb : bound of the tensors kept between blocks.
     """
 
@@ -85,7 +85,7 @@ class Reconstruction:
             raise InputError(
                 f"learning_rate * iterations = {self.learning_rate * self.iterations:g}",
                 where="round",
-                hint=f"at least {LEAST_REACH:g}, or roundings stay where they start: raise either, or leave learning_rate out",
+                hint=f"at least {LEAST_REACH:g}, or roundings stay where they are; without it a rate is chosen",
             )
 
     @property

@@ -1,4 +1,4 @@
-"""What a block is reconstructed on: its inputs, quantized and float, its targets, and the rest of the network behind it."""
+"""What a block is reconstructed on: inputs, quantized and float, targets, and the rest of the network behind it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hwsim.quant.walk import Stage
 class BlockData:
     """Draws of a block's inputs and targets.
 
-    Where every tensor counts rows along its first axis, rows are drawn one by one without replacement; else whole batches.
+    Where every tensor counts rows along its first axis, rows are drawn one by one, none twice; else whole batches.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class BlockData:
 
 
 class Tail:
-    """The float network behind a block: what the block's outputs do to predictions (PD-Quant, arXiv 2212.07048, eq. 4)."""
+    """The float network behind a block: what the block's outputs do to predictions (PD-Quant, eq. 4)."""
 
     def __init__(self, stage: Stage, logits: Tensor, config: Reconstruction) -> None:
         walk = stage.walk

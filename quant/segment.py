@@ -45,6 +45,7 @@ class Skeleton:
     ----------
     nodes : that compute with data, in order of execution; the network's input is `source`.
     constants : by node, numbers and tensors.
+    shapes : of the nodes that give a tensor, at this batch size.
     rows_first : whether every value that may cross a cut counts its rows along the first axis.
     """
 
@@ -68,7 +69,7 @@ class Skeleton:
                 self.nodes.append(node)
             else:
                 self.constants[node] = values[node]
-        self.tensors = {node for node in fed if isinstance(values[node], Tensor)}
+        self.shapes = {node: tuple(values[node].shape) for node in fed if isinstance(values[node], Tensor)}
         self.results = tuple(node for node in self.output.all_input_nodes if node in fed)
         self.rows_first = self._rows_first(batch, values)
 
@@ -78,7 +79,7 @@ class Skeleton:
         if self.draft.network.fixed_batch is not None or rows < 2:
             return False
         fewer = _run(self.draft.module, batch[: rows - 1])
-        for node in self.tensors:
+        for node in self.shapes:
             before, after = values[node].shape, fewer[node].shape
             if not before or before[0] != rows or after != (rows - 1, *before[1:]):
                 return False

@@ -19,7 +19,7 @@ class BatchStatistics:
     mean : expected output, the normalisation's beta, shape (channels,), float64.
     std : standard deviation of the output, |gamma|, shape (channels,), float64.
     unit : units of the un-normalised activation per unit of output, sigma / |gamma|, shape (channels,), float64;
-        a difference times `unit` weighs as before the normalisation. 0 where gamma is 0, since such a channel is constant.
+        a difference times `unit` weighs as before the normalisation. 0 where gamma is 0: a constant channel.
     """
 
     mean: Tensor

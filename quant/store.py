@@ -1,4 +1,4 @@
-"""Tensors of the whole calibration set between blocks: in memory up to a bound, beyond it in files of a temporary folder."""
+"""Tensors of the whole calibration set between blocks: in memory up to a bound, beyond it in temporary files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,12 @@
-"""What is kept of a stream of tensors in bounded memory: a fair sample, and both tails exactly."""
+"""What is kept of a stream of tensors in bounded memory: a fair sample, and both tails exactly.
+
+A batch is read twice, for the largest and for the smallest value of every short column of elements (`Folded`). The
+extremes of channels follow from those, and only columns that reach into a tail are read again.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +19,60 @@ Array = NDArray[np.floating]
 def rank_from_top(percent: float, elements: int) -> int:
     """How many of `elements` lie above their percentile: the smallest value with at least `percent` % not above it."""
     return int(np.floor((1.0 - percent / 100.0) * (elements - 1) + 1e-9))
+
+
+_LONGEST, _SHORTEST = 32, 8  # elements of a column; shorter ones are not worth a reduction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """A batch as (outer, channels, inner), and the ends of its columns.
+
+    Attributes
+    ----------
+    x : the batch, shape (outer, channels, inner), contiguous.
+    columns : the same memory, shape (A, column, B).
+    tops, bottoms : largest and smallest value of each column, shape (A, B).
+    """
+
+    x: Tensor
+    columns: Tensor
+    tops: Tensor
+    bottoms: Tensor
+
+    @property
+    def extremes(self) -> tuple[Tensor, Tensor]:
+        """Smallest and largest value of each channel; NaN where a channel holds NaN."""
+        shape = (-1, self.x.shape[1], self.columns.shape[2] if self._inner else self.x.shape[2])
+        return self.bottoms.view(shape).amin((0, 2)), self.tops.view(shape).amax((0, 2))
+
+    @property
+    def _inner(self) -> bool:
+        return self.columns.shape[2] < self.x.shape[1] * self.x.shape[2]
+
+
+def fold(x: Tensor, axis: int | None) -> Folded:
+    """Fold a batch whose channels lie along `axis`; None: every element is a channel of its own."""
+    if axis is None:
+        x = x.reshape(1, -1, 1)
+    else:
+        if not x.is_contiguous():  # a batch with its channels last in memory stays as it is
+            x, axis = x.movedim(axis, -1).contiguous(), x.dim() - 1
+        x = x.view(int(np.prod(x.shape[:axis])), x.shape[axis], int(np.prod(x.shape[axis + 1 :])))
+    outer, channels, inner = x.shape
+    if (size := _column(outer)) > 1:
+        columns = x.view(outer // size, size, channels * inner)
+    elif (size := _column(inner)) > 1:
+        columns = x.view(outer * channels, size, inner // size)
+    else:
+        columns = x.view(outer, 1, channels * inner)
+        return Folded(x, columns, columns[:, 0], columns[:, 0])
+    return Folded(x, columns, columns.amax(1), columns.amin(1))
+
+
+def _column(length: int) -> int:
+    """The largest divisor that makes a good column, or 1."""
+    return next((n for n in range(_LONGEST, _SHORTEST - 1, -1) if length % n == 0), 1)
 
 
 class Reservoir:
@@ -31,21 +91,23 @@ class Reservoir:
         self._random = np.random.default_rng(seed)
 
     def update(self, x: Tensor) -> None:
-        """Take in a batch, channels last."""
-        lead = x.shape[:-1]
-        arriving, room = int(np.prod(lead)), max(256, self._elements // x.shape[-1])
+        """Take in a batch, shape (outer, channels, inner); its positions are outer x inner."""
+        outer, channels, inner = x.shape
+        arriving, room = outer * inner, max(256, self._elements // channels)
         if self._seen + arriving <= room:
             taken, kept = arriving, len(self.rows)
         else:
             taken = int(self._random.hypergeometric(arriving, self._seen, room))
             kept = room - taken
-        chosen = np.unravel_index(self._random.choice(arriving, taken, replace=False), tuple(lead))
-        fresh = x[tuple(torch.from_numpy(axis) for axis in chosen)].numpy()
-        old = self.rows.reshape(-1, x.shape[-1])
+        self._seen += arriving
+        if taken == 0:
+            return
+        chosen = torch.from_numpy(np.sort(self._random.choice(arriving, taken, replace=False, shuffle=False)))
+        fresh = (x[chosen, :, 0] if inner == 1 else x[chosen // inner, :, chosen % inner]).numpy()
+        old = self.rows.reshape(-1, channels)
         if kept < len(old):
             old = old[self._random.choice(len(old), kept, replace=False)]
         self.rows = np.concatenate([old.astype(fresh.dtype, copy=False), fresh])
-        self._seen += arriving
 
 
 class Tails:
@@ -56,13 +118,28 @@ class Tails:
         self.top: Array = np.zeros(0, dtype=np.float32)
         self.bottom: Array = np.zeros(0, dtype=np.float32)
 
-    def update(self, x: Tensor) -> None:
-        """Take in a batch, one axis."""
-        full = len(self.top) == self.size
-        above = x[x > float(self.top.min())] if full else x
-        below = x[x < float(self.bottom.max())] if full else x
-        self.top = _largest(np.concatenate([self.top, above.numpy()]), self.size)
-        self.bottom = -_largest(-np.concatenate([self.bottom, below.numpy()]), self.size)
+    def update(self, batch: Folded) -> None:
+        """Take in a batch of finite values."""
+        self.top = self._largest(self.top, batch, 1)
+        self.bottom = -self._largest(-self.bottom, batch, -1)
+
+    def _largest(self, kept: Array, batch: Folded, sign: int) -> Array:
+        """The largest of what was kept and of the batch; with sign -1, of its negative."""
+        ends = (batch.tops if sign > 0 else -batch.bottoms).numpy().ravel()
+        full = len(kept) == self.size
+        reach = -np.inf
+        if full:
+            reach = kept.min()
+        elif len(ends) >= self.size:  # so many columns end here or higher, and so many values at least
+            reach = np.partition(ends, len(ends) - self.size)[len(ends) - self.size]
+        hits = torch.from_numpy(np.flatnonzero(ends > reach))
+        width = batch.columns.shape[2]
+        found = sign * batch.columns[hits // width, :, hits % width].numpy().ravel()
+        found = found[found > reach]
+        if not full and np.isfinite(reach):  # ties at the threshold itself
+            found = np.concatenate([found, np.full(max(0, self.size - len(found)), reach, dtype=found.dtype)])
+        merged = np.concatenate([kept, found]) if len(found) else kept
+        return _largest(merged, self.size)
 
     def largest(self, rank: int) -> float:
         """The value with `rank` values above it; rank below `size`."""

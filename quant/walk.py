@@ -51,7 +51,7 @@ class Walk:
 
     Parameters
     ----------
-    x : calibration rows; a last part that does not fill a batch is left out (of fewer rows than a batch, all are taken).
+    x : calibration rows; a last part that does not fill a batch is left out (fewer rows than a batch are one batch).
     batch : rows of a batch.
     follow_float : carry the float network's values along.
     """
@@ -72,8 +72,7 @@ class Walk:
         self.batches = len(x) // self.batch
         self.skeleton = Skeleton(draft, x[: self.batch])
         kinds = {layer.name: layer.kind for layer in draft.network.workload}
-        tensors = self.skeleton.tensors
-        self.blocks = find_blocks(self.skeleton.nodes, dict(kinds), granularity, globs, lambda node: node in tensors)
+        self.blocks = find_blocks(self.skeleton.nodes, kinds, granularity, globs, shapes=self.skeleton.shapes)
         self.arena = Arena(memory_mb)
         source = self.arena.new(self.batches, x[: self.batch])
         source.data.copy_(x[: self.batches * self.batch].view_as(source.data))

@@ -1,10 +1,10 @@
 """Clip points of least Kullback-Leibler divergence between a tensor's histogram and that of its quantized values.
 
 Source of the search: S. Migacz, "8-bit inference with TensorRT", GTC 2017: a histogram of magnitudes, thresholds at
-its bin edges; what is clipped counts in the last bin kept, levels spread their mass evenly over their bins that are not
-empty. There the levels are 128 equal intervals. Here a bin belongs to the level that its centre is rounded to, so the
-search serves integers, minifloats, powers and zero points alike. A level covers consecutive bins, so with running sums a
-threshold costs as many operations as there are levels, and every threshold is tried.
+its bin edges; what is clipped counts in the last bin kept, levels spread their mass evenly over those of their bins
+that are not empty. There the levels are 128 equal intervals. Here a bin belongs to the level that its centre is rounded
+to, so the search serves integers, minifloats, powers and zero points alike. A level covers consecutive bins, so with
+running sums a threshold costs as many operations as there are levels, and every threshold is tried.
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ class KL:
 
     Notes
     -----
-    Rows with fewer elements than bins have no shape to compare: they get the scale of least squared error.
+    Rows with fewer elements than bins have no shape to compare: they get the scale of least squared error. Zeros after
+    a ReLU mislead `tensorrt` and `clipped`: of a rectified normal tensor in uint8 they clip at 1.7 deviations
+    (signal-to-noise 15 dB), `positive` at 4.1 (46 dB). Very heavy tails are clipped more than squared errors would ask.
     """
 
     bins: int = 2048
-    variant: Variant = "tensorrt"
+    variant: Variant = "positive"
     weights: bool = False
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class Histogram:
 
     @property
     def centers(self) -> Array:
-        return self.start + self.width * (np.arange(len(self.counts)) + 0.5)
+        return np.asarray(self.start + self.width * (np.arange(len(self.counts)) + 0.5), dtype=np.float64)
 
 
 def kl_range(

@@ -1,4 +1,4 @@
-"""PD-Quant's criterion for scales: the one that changes the predictions least, not the tensor (arXiv 2212.07048, eq. 4)."""
+"""PD-Quant's criterion for scales: what changes the predictions least, not the tensor (arXiv 2212.07048, eq. 4)."""
 
 from __future__ import annotations
 

@@ -8,13 +8,16 @@ from torch.fx import GraphModule, Node
 
 from hwsim.capture.graph import Network
 from hwsim.capture.operators import op_name
+from hwsim.quant.rewrite.graph_edits import finish, register, tensor_of
+from hwsim.quant.statistics import KEY, BatchStatistics
 
 
 def fold_batchnorm(network: Network) -> Network:
     """A network with the same function and without the batch normalisations that follow a weighted layer.
 
     A normalisation stays where its input has another reader, or where it normalises another axis than the layer's
-    output channels. The fold is computed in float64.
+    output channels. The fold is computed in float64. What the normalisation knew of its output stays with the layer as
+    `node.meta["statistics"]` (`BatchStatistics`).
     """
     folded = network.copy()
     module = folded.module
@@ -26,11 +29,7 @@ def fold_batchnorm(network: Network) -> Network:
             changed = True
     if not changed:
         return folded
-    module.graph.eliminate_dead_code()
-    module.delete_all_unused_submodules()
-    _drop_unused_tensors(module)
-    module.recompile()
-    return Network(folded.name, module, folded.examples, folded.fixed_batch)
+    return finish(folded, module)
 
 
 def _foldable(source: Node, norm: Node) -> bool:
@@ -47,25 +46,31 @@ def _foldable(source: Node, norm: Node) -> bool:
 
 
 def _fold(module: GraphModule, source: Node, norm: Node) -> None:
-    gamma, beta, mean, var = (_tensor(module, node) for node in norm.args[1:5])
+    gamma, beta, mean, var = (tensor_of(module, node) for node in norm.args[1:5])
     eps = float(norm.args[7])  # type: ignore[arg-type]
-    weight = _tensor(module, source.args[1])
-    bias = _tensor(module, source.args[2]) if len(source.args) > 2 else None
+    weight = tensor_of(module, source.args[1])
+    bias = tensor_of(module, source.args[2]) if len(source.args) > 2 else None
     assert weight is not None and mean is not None and var is not None
-    factor = (var.double() + eps).rsqrt()
-    if gamma is not None:
-        factor = factor * gamma.double()
+    sigma = (var.double() + eps).sqrt()
+    source.meta[KEY] = _statistics(gamma, beta, sigma)
+    factor = 1 / sigma if gamma is None else gamma.double() / sigma
     new_bias = ((bias.double() if bias is not None else 0.0) - mean.double()) * factor
     if beta is not None:
         new_bias = new_bias + beta.double()
     new_weight = weight.double() * _over_outputs(factor, weight, source)
     name = str(source.args[1].target)  # type: ignore[union-attr]
     with module.graph.inserting_before(source):
-        source.update_arg(1, _register(module, f"{name}_folded", new_weight.to(weight.dtype)))
-        bias_node = _register(module, f"{name}_folded_bias", new_bias.to(weight.dtype))
+        source.update_arg(1, register(module, f"{name}_folded", new_weight.to(weight.dtype)))
+        bias_node = register(module, f"{name}_folded_bias", new_bias.to(weight.dtype))
         source.args = (*source.args[:2], bias_node, *source.args[3:])
     source.meta["val"] = norm.meta.get("val", source.meta.get("val"))
     norm.replace_all_uses_with(source)
+
+
+def _statistics(gamma: Tensor | None, beta: Tensor | None, sigma: Tensor) -> BatchStatistics:
+    std = torch.ones_like(sigma) if gamma is None else gamma.double().abs()
+    mean = torch.zeros_like(sigma) if beta is None else beta.double().clone()
+    return BatchStatistics(mean, std, torch.where(std > 0, sigma / std, 0.0))
 
 
 def _over_outputs(factor: Tensor, weight: Tensor, source: Node) -> Tensor:
@@ -75,23 +80,3 @@ def _over_outputs(factor: Tensor, weight: Tensor, source: Node) -> Tensor:
     groups = int(source.args[6]) if len(source.args) > 6 else 1  # type: ignore[arg-type]
     per_group = factor.reshape(groups, 1, -1).expand(groups, weight.shape[0] // groups, -1)
     return per_group.reshape(weight.shape[0], weight.shape[1], *[1] * (weight.dim() - 2))
-
-
-def _tensor(module: GraphModule, node: object) -> Tensor | None:
-    return getattr(module, str(node.target)) if isinstance(node, Node) else None
-
-
-def _register(module: GraphModule, name: str, tensor: Tensor) -> Node:
-    while hasattr(module, name):
-        name += "_"
-    module.register_buffer(name, tensor)
-    node = module.graph.get_attr(name)
-    node.meta["path"] = name
-    node.meta["val"] = torch.empty(tensor.shape, device="meta")
-    return node
-
-
-def _drop_unused_tensors(module: GraphModule) -> None:
-    used = {str(n.target) for n in module.graph.nodes if n.op == "get_attr"}
-    for name in [n for n, _ in module.named_buffers() if n not in used]:
-        delattr(module, name)

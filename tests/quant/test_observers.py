@@ -307,3 +307,26 @@ def test_errors_name_the_tensor() -> None:
         observer.scale(parse("int4@group8"), MinMax())
     with pytest.raises(InputError, match="empty"):
         weight_scale(torch.zeros(0, 3), parse("int4"), MinMax())
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("shape", [(40, 3, 30, 30), (64, 700), (7, 5, 13, 11), (1, 3, 96, 96), (64, 40, 16), (9000,)])
+@pytest.mark.parametrize("kind", ["normal", "relu", "rounded", "channels last", "growing"])
+def test_tails_are_those_of_the_whole_stream(shape: tuple[int, ...], kind: str) -> None:
+    """Also with ties, zeros and any order of axes in memory."""
+    torch.manual_seed(0)
+    parts = [torch.randn(shape) for _ in range(4)]
+    if kind == "channels last" and len(shape) == 4:
+        parts = [x.to(memory_format=torch.channels_last) for x in parts]
+    change = {"relu": torch.relu, "rounded": lambda x: x.round(decimals=1)}.get(kind, lambda x: x)
+    parts = [change(x * (1 + i if kind == "growing" else 1)) for i, x in enumerate(parts)]
+    observer = Observer()
+    for part in parts:
+        observer.update(part)
+    everything = np.sort(torch.cat([p.flatten() for p in parts]).numpy())
+    kept = min(4096, len(everything))
+    assert np.array_equal(np.sort(observer._tails.top), everything[-kept:])
+    assert np.array_equal(np.sort(observer._tails.bottom), everything[:kept])
+    if len(shape) > 1:
+        rows = torch.cat([p.movedim(1, 0).flatten(1) for p in parts], 1)
+        assert np.array_equal(observer._low, rows.amin(1)) and np.array_equal(observer._high, rows.amax(1))

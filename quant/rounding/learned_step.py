@@ -1,0 +1,46 @@
+"""Rounding to nearest with a learned step: LSQ for weights (Esser et al., arXiv 1902.08153)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hwsim.core.scaled import Scaled
+from hwsim.quant.block_kernels import fake_quantize_blocks
+from hwsim.quant.kernels import fake_quantize
+
+
+class LearnedStep(nn.Module):
+    """The step of one weight, learned as a logarithm; the weight itself stays.
+
+    Scales that are powers of two or follow from a rule stay as they are.
+    """
+
+    needs_budget = False
+
+    def __init__(self, rows: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None) -> None:
+        super().__init__()
+        self.spec, self.zero_point = spec, zero_point
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+        free = spec.scale == "f32" and spec.mx_name is None
+        self.log_step = nn.Parameter(torch.zeros_like(scale)) if free else None
+
+    def _scale(self) -> Tensor:
+        return self.scale if self.log_step is None else self.scale * torch.exp(self.log_step)
+
+    def forward(self) -> Tensor:
+        if self.spec.mx_name is not None:
+            return fake_quantize_blocks(self.rows.flatten(1), self.spec).view_as(self.rows)
+        return fake_quantize(self.rows, self.spec, self._scale(), self.zero_point)
+
+    def regularise(self, weight: float, beta: float | None) -> None:
+        """There is nothing to harden."""
+
+    def harden(self) -> tuple[Tensor, Scaled, Tensor, Tensor | None]:
+        """Rows to round to nearest, format, scale and zero point."""
+        with torch.no_grad():
+            return self.rows, self.spec, self._scale().detach().clone(), self.zero_point
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"rounding": [], "step": [] if self.log_step is None else [self.log_step]}
