@@ -14,17 +14,17 @@ from torch import nn
 from hwsim.capture.graph import Network
 from hwsim.core.assignment import Policy, assign
 from hwsim.core.cost import Cost, LatencyPrediction
-from hwsim.core.errors import UnsupportedError
 from hwsim.core.scaled import ScaleType
 from hwsim.inputs import DataOptions, calibration_and_evaluation, network_of
 from hwsim.quant.calibration import Calibration
-from hwsim.quant.metrics import Metric, predictions, top1
+from hwsim.quant.metrics import Metric, evaluate, predictions, top1
 from hwsim.quant.model import QuantizedModel
 from hwsim.quant.pipeline import Preparation, quantize_best
 from hwsim.quant.recipe import parse_recipe
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 
 if TYPE_CHECKING:
+    from hwsim.exchange.written_file import WrittenFile
     from hwsim.exporting import Exported
 
 Model = nn.Module | Network | str
@@ -131,11 +131,15 @@ def quantize(
 
 
 def measure(network: Network, quantized: QuantizedModel, x: Any, y: Any) -> tuple[Metric, Metric]:
-    """(float metric, quantized metric): accuracy with labels, agreement with the float decisions without."""
+    """(float metric, quantized metric): accuracy or average precision, agreement with the float decisions without y."""
+    if y is not None:
+        metrics = (
+            evaluate(run, part, y, head=network.head, fixed_batch=network.fixed_batch)
+            for run, part in ((network, x), (quantized, quantized.evaluation_input(x)))
+        )
+        return next(metrics), next(metrics)
     reference = predictions(network, x, fixed_batch=network.fixed_batch)
     decisions = quantized.decisions(x)
-    if y is not None:
-        return top1(reference, y), top1(decisions, y)
     return top1(reference, reference, "agreement"), top1(decisions, reference, "agreement")
 
 
@@ -209,15 +213,34 @@ def export(
     part: str = "kv260",
     reuse: int | Mapping[str, int] | Literal["auto"] = "auto",
     backend: str = "vitis",
+    container: Literal["npz", "safetensors"] = "npz",
     verify: Any = None,
     labels: Any = None,
-) -> Exported:
-    """Write an hls4ml project of an integer `pow2` design; with data, prove by C simulation that it is bit-exact."""
-    from hwsim.exporting import export_project
+) -> Exported | WrittenFile:
+    """Export a quantized network.
 
+    Parameters
+    ----------
+    backend : `vitis`, an hls4ml project of an integer `pow2` design; `onnx`, a file with QuantizeLinear and
+        DequantizeLinear; `qonnx`, a file with Quant and FloatQuant; `packed`, weights at their true width.
+    part, reuse : of `vitis`.
+    container : of `packed`.
+    verify : inputs (rows, ...) to compare on. `vitis`: C simulation, bit for bit; `onnx` and `qonnx`: class decisions
+        in onnxruntime and in hwsim's importer; `packed`: every weight is decoded.
+
+    Raises
+    ------
+    VerificationError
+        When the comparison fails; for decisions, when less than 99.9 % agree.
+    """
     model = quantized.model if isinstance(quantized, Quantized) else quantized
     if backend.lower() != "vitis":
-        raise UnsupportedError(f"backend {backend!r}", where="--backend", hint="supported: vitis")
+        from hwsim.exchange.written_file import export_file
+
+        chosen: Any = backend.lower()
+        return export_file(model, Path(folder), chosen, verify=verify, labels=labels, container=container)
+    from hwsim.exporting import export_project
+
     return export_project(model, Path(folder), part=part, reuse=reuse, verify=verify, labels=labels)
 
 

@@ -1,4 +1,4 @@
-"""From a quantized network, or a design of a finished study, to an HLS project that is proven bit-exact."""
+"""From a quantized network, or a design of a finished study, to a bit-exact HLS project or a file for other tools."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from hwsim.core.devices import Part
 from hwsim.core.errors import InputError, UnsupportedError
 from hwsim.cost_models import estimate
 from hwsim.cost_models import part as part_named
+from hwsim.exchange.packed_folder import Container
+from hwsim.exchange.written_file import WrittenFile, export_file
 from hwsim.hls.csim import compiler
 from hwsim.hls.project import HlsProject, export_hls
 from hwsim.hls.verification import Verification, verify
@@ -117,11 +119,14 @@ def export_model(
     part: str,
     reuse: int | Mapping[str, int] | Literal["auto"],
     samples: int,
+    backend: str = "vitis",
+    container: Container = "npz",
     progress: Say | None = None,
-) -> Exported:
+) -> Exported | WrittenFile:
     """Quantize a MODEL on (calibration, evaluation) DATA and export it, checked on the first rows of the latter.
 
-    Without evaluation data the calibration rows serve.
+    Without evaluation data the calibration rows serve. Part and reuse factors belong to the backend `vitis`, the
+    container to `packed`.
     """
     plan = parse_recipe(recipe)
     policy.check()
@@ -130,12 +135,22 @@ def export_model(
     _, quantized = quantize_best(Preparation(network, calibration.x, seed=seed), policy, plan, seed=seed)
     rows = held_out or calibration
     x, y = (rows.x[:samples], None if rows.y is None else rows.y[:samples]) if samples else (None, None)
+    if backend != "vitis":
+        chosen: Any = backend
+        return export_file(quantized, folder, chosen, verify=x, labels=y, container=container, progress=progress)
     return export_project(quantized, folder, part=part, reuse=reuse, verify=x, labels=y, progress=progress)
 
 
 def export_design(
-    run_dir: Path, design_id: str, folder: Path, *, samples: int, progress: Say | None = None
-) -> tuple[DesignPoint, Exported]:
+    run_dir: Path,
+    design_id: str,
+    folder: Path,
+    *,
+    samples: int,
+    backend: str = "vitis",
+    container: Container = "npz",
+    progress: Say | None = None,
+) -> tuple[DesignPoint, Exported | WrittenFile]:
     """Export a design of a study exactly as it was evaluated, checked on rows of the study's evaluation data.
 
     Raises
@@ -143,29 +158,35 @@ def export_design(
     InputError
         For an unknown design, or when model or data changed since the study.
     UnsupportedError
-        For a design on a GPU.
+        For an HLS project of a design on a GPU.
     """
     record = load_run(run_dir)
     design = record.design(design_id)
-    if design.part is None:
+    if design.part is None and backend == "vitis":
         raise UnsupportedError(
             f"design {design.id} is for {design.device}, a GPU",
             where=str(run_dir),
-            hint="HLS projects are made of designs on an FPGA part: see the column part of designs.csv",
+            hint="HLS projects are made of designs on an FPGA part (column part of designs.csv); or --backend onnx",
         )
     subject = load_subject(record.config)
     _check_unchanged(record, subject)
     model = rebuild(record, subject, design)
     x, y = subject.evaluation.x, subject.evaluation.y
     count = min(samples, len(x))
+    rows, labels = x[:count] if count else None, None if y is None else y[:count]
+    if backend != "vitis":
+        chosen: Any = backend
+        return design, export_file(
+            model, folder, chosen, verify=rows, labels=labels, container=container, progress=progress
+        )
     factors = {row["name"]: row["reuse"] for row in design.layers if row["name"] in model.codes}
     exported = export_project(
         model,
         folder,
         part=next(part for part in record.parts if part.name == design.part),
         reuse=factors,
-        verify=x[:count] if count else None,
-        labels=None if y is None else y[:count],
+        verify=rows,
+        labels=labels,
         progress=progress,
     )
     return design, exported

@@ -82,7 +82,12 @@ def _targets(record: RunRecord) -> str:
 
 
 def _metric_words(score: Score) -> str:
-    return {"top1": "top-1 accuracy", "agreement": "agreement with the float network"}.get(score.name, score.name)
+    names = {
+        "top1": "top-1 accuracy",
+        "map": "mean average precision (COCO)",
+        "agreement": "agreement with the float network",
+    }
+    return names.get(score.name, score.name)
 
 
 def _provenance(record: RunRecord) -> dict[str, str]:

@@ -92,10 +92,13 @@ class QuantizedModel:
             return torch.float64
         return torch.float32
 
+    def evaluation_input(self, x: Tensor) -> Tensor:
+        """Inputs in `evaluation_dtype`; tokens as they are."""
+        return x.to(self.evaluation_dtype) if x.is_floating_point() else x
+
     def decisions(self, x: Tensor, batch: int = 256) -> Tensor:
         """Class decisions for inputs (rows, ...), in `evaluation_dtype`."""
-        if x.is_floating_point():
-            x = x.to(self.evaluation_dtype)
+        x = self.evaluation_input(x)
         return predictions(self, x, batch=batch, fixed_batch=self.network.fixed_batch)
 
     def quantizer(self, tensor: str) -> Quantizer:

@@ -19,6 +19,7 @@ from hwsim.capture.image_folder import read_folder
 from hwsim.capture.rows import as_labels, as_rows, normalised, resized
 from hwsim.capture.splits import SPLITS, choose_split
 from hwsim.core.errors import InputError, nearest
+from hwsim.zoo.detection import DetectionTruth
 
 FORMS = "zoo:NAME, an .npz file, a folder of images, path/to/file.py:factory, package.module:factory; #SPLIT at the end"
 
@@ -30,13 +31,13 @@ class Dataset:
     Attributes
     ----------
     x : float32, rows first, images as (N, C, H, W); whole numbers of rank 2 (tokens) are int64.
-    y : int64 labels, rows first, or None.
+    y : int64 labels, rows first; the objects of the images where the data are for detection; or None.
     name, split : from the spec; the split is empty where the data have none.
     sha256 : of shapes, types and values.
     """
 
     x: Tensor
-    y: Tensor | None
+    y: Tensor | DetectionTruth | None
     name: str
     split: str
     sha256: str
@@ -80,7 +81,7 @@ def load_data(
         bad = int((~torch.isfinite(rows)).flatten(1).any(dim=1).sum())
         if bad:
             raise InputError(f"{bad} of {len(rows)} rows hold NaN or infinity", where=spec, hint="clean the data")
-    labels = None if y is None else as_labels(y, spec)
+    labels = y if y is None or isinstance(y, DetectionTruth) else as_labels(y, spec)
     if labels is not None and len(labels) != len(rows):
         raise InputError(f"{len(rows)} rows but {len(labels)} labels", where=spec, hint="x and y have one entry a row")
     return Dataset(rows, labels, body, split, _digest(rows, labels))
@@ -125,9 +126,10 @@ def _row_digests(x: Tensor) -> list[bytes]:
     return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in array]
 
 
-def _digest(x: Tensor, y: Tensor | None) -> str:
+def _digest(x: Tensor, y: Tensor | DetectionTruth | None) -> str:
     digest = hashlib.sha256()
-    for tensor in (x,) if y is None else (x, y):
+    labels = () if y is None else y.tensors() if isinstance(y, DetectionTruth) else (y,)
+    for tensor in (x, *labels):
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()

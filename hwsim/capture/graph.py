@@ -24,6 +24,7 @@ from hwsim.capture.layers import build_workload
 from hwsim.capture.naming import name_layers
 from hwsim.core.errors import InputError, UnsupportedError
 from hwsim.core.workload import Workload
+from hwsim.zoo.detection_head import HeadSpec
 
 aten = torch.ops.aten
 _DROPPED = frozenset(
@@ -43,18 +44,27 @@ class Network:
     workload : the same network as values.
     examples : the inputs it was captured with, at batch 1.
     fixed_batch : the only batch size it runs at, or None when any will do.
+    head : how to read the output where it is a detector's, or None.
     """
 
-    def __init__(self, name: str, module: GraphModule, examples: tuple[Tensor, ...], fixed_batch: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: GraphModule,
+        examples: tuple[Tensor, ...],
+        fixed_batch: int | None,
+        head: HeadSpec | None = None,
+    ) -> None:
         self.name = name
         self.module = module
         self.examples = examples
         self.fixed_batch = fixed_batch
+        self.head = head
         self.workload: Workload = build_workload(name, module, examples)
 
     def copy(self) -> Network:
         """A copy with a graph of its own over the same tensors."""
-        return Network(self.name, copy_graph(self.module), self.examples, self.fixed_batch)
+        return Network(self.name, copy_graph(self.module), self.examples, self.fixed_batch, self.head)
 
     def node(self, layer: str) -> Node:
         """The graph node that produces the tensor of a layer or network input."""
@@ -103,7 +113,8 @@ def capture(model: nn.Module | ExportedProgram, *examples: Tensor, name: str = "
         graph_module = _flatten(program.run_decompositions(_lowered()))
     one = tuple(x[: fixed or 1] for x in examples)
     name_layers(graph_module)
-    return Network(name, graph_module, one, fixed)
+    head = getattr(model, "head_spec", None)
+    return Network(name, graph_module, one, fixed, head if isinstance(head, HeadSpec) else None)
 
 
 def _lowered() -> dict[Any, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +15,10 @@ from torch.export import ExportedProgram
 from hwsim.capture.factory import call_factory, is_factory
 from hwsim.capture.program import program_input, read_program
 from hwsim.core.errors import InputError, MissingToolError, UnsupportedError, nearest
+from hwsim.zoo.detection_head import HeadSpec
 
 Kind = Literal["factory", "zoo", "pt2", "onnx", "timm"]
-FORMS = "path/to/file.py:factory, package.module:factory, zoo:NAME, a .pt2 or .onnx file, timm:NAME"
+FORMS = "path/to/file.py:factory, package.module:factory, zoo:NAME, a .pt2 or .onnx file, timm:NAME[?random]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class ModelSource:
     input_shape : with the batch, where the spec, the file or the user gives it.
     default_data : the DATA spec that the model was made for, or None.
     kind : which form of spec it was.
+    head : how to read the output where it is a detector's: the zoo's, or the `head_spec` of the user's module; or None.
     """
 
     name: str
@@ -36,6 +40,7 @@ class ModelSource:
     input_shape: tuple[int, ...] | None
     default_data: str | None
     kind: Kind
+    head: HeadSpec | None = None
 
 
 def load_model(spec: str, input_shape: tuple[int, ...] | None = None) -> ModelSource:
@@ -82,7 +87,8 @@ def _load(spec: str, shape: tuple[int, ...] | None) -> ModelSource:
             raise InputError("no such file", where=spec, hint=f"MODEL is one of: {FORMS}")
         return _from_pt2(path, shape) if suffix == ".pt2" else _from_onnx(path, shape)
     if is_factory(spec):
-        return ModelSource(spec.rpartition(":")[2], call_factory(spec, _build(spec)), shape, None, "factory")
+        model = call_factory(spec, _build(spec))
+        return ModelSource(spec.rpartition(":")[2], model, shape, None, "factory", getattr(model, "head_spec", None))
     hint = f"name the factory: {spec}:factory" if suffix == ".py" else f"MODEL is one of: {FORMS}"
     raise InputError("not a MODEL spec", where=repr(spec), hint=hint)
 
@@ -106,24 +112,71 @@ def _from_zoo(name: str, shape: tuple[int, ...] | None) -> ModelSource:
     entry = network(name)
     model = trained(name) if entry.trained else entry.factory()
     data = f"zoo:{entry.data}" if entry.data else None
-    return ModelSource(name, model, shape or entry.input_shape, data, "zoo")
+    if entry.head is not None:
+        model.head_spec = entry.head  # type: ignore[assignment]  # what `capture` looks for
+    return ModelSource(name, model, shape or entry.input_shape, data, "zoo", entry.head)
 
 
-def _from_timm(name: str, shape: tuple[int, ...] | None) -> ModelSource:
-    where = f"timm:{name}"
-    try:
-        import timm
-    except ImportError as error:
-        raise MissingToolError("timm is not installed", where=where, hint="pip install timm") from error
+def _from_timm(spec: str, shape: tuple[int, ...] | None) -> ModelSource:
+    """A network of timm: `NAME` with its pretrained weights where it has any, `NAME?random` with seeded random ones."""
+    name, question, wish = spec.partition("?")
+    where = f"timm:{spec}"
+    if question and wish != "random":
+        raise InputError(f"no choice named {wish!r}", where=where, hint=f"timm:{name} or timm:{name}?random")
+    timm = _import_timm(where)
     if name not in timm.list_models():
         raise InputError(f"timm has no model named {name!r}", where=where, hint=nearest(name, timm.list_models()))
     try:
-        model = timm.create_model(name, pretrained=timm.is_model_pretrained(name)).eval()
+        model = _timm_model(timm, name, not question and timm.is_model_pretrained(name), shape)
     except Exception as error:
-        hint = "its pretrained weights are downloaded on first use; offline, give a file.py:factory"
+        hint = f"its weights are downloaded on first use; without them: 'timm:{name}?random' (seeded random weights)"
         raise InputError(f"timm cannot make it: {error}", where=where, hint=hint) from error
     declared = getattr(model, "default_cfg", {}).get("input_size")
     return ModelSource(name, model, shape or ((1, *declared) if declared else None), None, "timm")
+
+
+def _timm_model(timm: Any, name: str, pretrained: bool, shape: tuple[int, ...] | None) -> nn.Module:
+    """In eval mode; transformers are made for the image size asked for, where they take one."""
+    if shape is not None and len(shape) == 4:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                return timm.create_model(name, pretrained=pretrained, img_size=tuple(shape[2:])).eval()
+        except TypeError:
+            pass  # a network for images of any size
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return timm.create_model(name, pretrained=pretrained).eval()
+
+
+def _import_timm(where: str) -> Any:
+    """timm, which imports torchvision; that fails where torchvision's operators were built for another torch.
+
+    Its Python part then asks for two operators that its binary would have declared. Classification networks use
+    neither, so they are declared here without code, and the import goes on.
+    """
+    hint = "pip install timm (with a torchvision of the release that goes with your torch)"
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingToolError("timm is not installed", where=where, hint=hint) from error
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise MissingToolError(f"timm cannot be imported: {error}", where=where, hint=hint) from error
+        for operator in ("nms", "qnms"):
+            with contextlib.suppress(RuntimeError):  # declared already
+                signature = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                _DECLARED.define(signature)
+        for module in [m for m in sys.modules if m.partition(".")[0] in ("timm", "torchvision")]:
+            del sys.modules[module]
+        try:
+            import timm
+        except (ImportError, RuntimeError) as again:
+            raise MissingToolError(f"timm cannot be imported: {again}", where=where, hint=hint) from again
+    return timm
+
+
+_DECLARED = torch.library.Library("torchvision", "FRAGMENT")
 
 
 def _from_pt2(path: Path, shape: tuple[int, ...] | None) -> ModelSource:

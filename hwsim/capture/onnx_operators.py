@@ -27,6 +27,7 @@ HOST_INPUTS: dict[str, tuple[int, ...]] = {  # inputs that are shapes, axes, bou
     "Dropout": (1, 2),
     "Quant": (3,),
     "IntQuant": (3,),
+    "FloatQuant": (2, 3, 4, 5),
 }
 SCALAR_INPUTS = frozenset(  # a constant of one element stays a number
     "Add Sub Mul Div Pow Min Max Sum Mean Equal Greater GreaterOrEqual Less LessOrEqual Where Sqrt Cast".split()

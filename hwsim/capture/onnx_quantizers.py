@@ -87,6 +87,31 @@ def _bipolar_quant(node: OnnxNode, x: Value, scale: Value) -> Tensor:
     return torch.where(tensor(x) >= 0, 1.0, -1.0) * tensor(scale)
 
 
+def _float_quant(
+    node: OnnxNode,
+    x: Value,
+    scale: Value,
+    exponent: Value,
+    mantissa: Value,
+    bias: Value,
+    largest: Value | None = None,
+) -> Tensor:
+    """QONNX FloatQuant: round x / scale at the step of its binade, clip to the largest value, back.
+
+    As the reference executes it (qonnx 1.0): subnormals always, signed always, saturating.
+    """
+    if not node.get("saturation", 1):
+        raise node.unsupported("without saturation", hint="Inf and NaN have no place in a quantized network")
+    e, m, b = (float(tensor(v).reshape(())) for v in (exponent, mantissa, bias))
+    top = (2.0 - 2.0**-m) * 2.0 ** (2.0**e - 1.0 - b)
+    if largest is not None:
+        top = min(top, float(tensor(largest).reshape(())))
+    units, tiny = tensor(x) / tensor(scale), torch.finfo(torch.float32).tiny
+    binade = torch.floor(torch.log2(torch.abs(units) + tiny)) - m
+    step = torch.exp2(torch.clamp(binade, min=1.0 - b - m))
+    return (_rounding(node)(units / step) * step).clamp(-top, top) * tensor(scale)
+
+
 def _rounding(node: OnnxNode) -> Callable[[Tensor], Tensor]:
     name = str(node.get("rounding_mode", "ROUND")).upper()
     if name not in _ROUNDINGS:
@@ -96,4 +121,9 @@ def _rounding(node: OnnxNode) -> Callable[[Tensor], Tensor]:
 
 QUANTIZERS: dict[str, Operator] = {"QuantizeLinear": _quantize_linear, "DequantizeLinear": _dequantize_linear}
 QONNX_DOMAINS = frozenset(("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general"))
-QONNX: dict[str, Any] = {"Quant": _quant, "IntQuant": _quant, "BipolarQuant": _bipolar_quant}
+QONNX: dict[str, Any] = {
+    "Quant": _quant,
+    "IntQuant": _quant,
+    "BipolarQuant": _bipolar_quant,
+    "FloatQuant": _float_quant,
+}

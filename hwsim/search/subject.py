@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from hwsim.capture.data_spec import Dataset, calibration_rows, check_disjoint, load_data
+from hwsim.capture.detectors import DetectionTruth
 from hwsim.capture.graph import Network, capture
 from hwsim.capture.model_spec import ModelSource, load_model
 from hwsim.core.assignment import Policy, assign
 from hwsim.core.design import content_id
 from hwsim.core.errors import InputError
 from hwsim.quant.calibration import Calibration, check_inputs
-from hwsim.quant.metrics import Metric, predictions, top1
+from hwsim.quant.metrics import Metric, evaluate, predictions, top1
 from hwsim.quant.model import QuantizedModel
 from hwsim.quant.pipeline import Preparation, quantize_best
 from hwsim.quant.recipe import Recipe, parse_recipe
@@ -63,9 +64,13 @@ class Subject:
 
     def score(self, model: QuantizedModel | None = None) -> Score:
         """The metric on the evaluation rows: of a quantized network, or of the float network itself."""
-        found = self._float_decisions() if model is None else model.decisions(self.evaluation.x)
-        if self.evaluation.y is not None:
-            return _score(top1(found, self.evaluation.y))
+        x, y = self.evaluation.x, self.evaluation.y
+        if isinstance(y, DetectionTruth):
+            part = x if model is None else model.evaluation_input(x)
+            return _score(evaluate(model or self.network, part, y, head=self.network.head, fixed_batch=None))
+        found = self._float_decisions() if model is None else model.decisions(x)
+        if y is not None:
+            return _score(top1(found, y))
         return _score(top1(found, self._float_decisions(), "agreement"))
 
     def _float_decisions(self) -> Tensor:
@@ -150,4 +155,3 @@ def _digest(network: Network) -> str:
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-

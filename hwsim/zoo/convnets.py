@@ -41,15 +41,18 @@ class ResidualNet(nn.Module):
     ----------
     channels, size : of the square input.
     blocks : (output channels, stride) of each residual block.
+    stride : of the stem.
     """
 
-    def __init__(self, channels: int, size: int, stem: int, blocks: list[tuple[int, int]], classes: int) -> None:
+    def __init__(
+        self, channels: int, size: int, stem: int, blocks: list[tuple[int, int]], classes: int, stride: int = 1
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(OrderedDict([*conv_bn(channels, stem), ("relu", nn.ReLU())]))
-        width, stages = stem, []
-        for cout, stride in blocks:
-            stages.append(ResidualBlock(width, cout, stride))
-            width, size = cout, size // stride
+        self.stem = nn.Sequential(OrderedDict([*conv_bn(channels, stem, stride=stride), ("relu", nn.ReLU())]))
+        width, size, stages = stem, -(-size // stride), []
+        for cout, step in blocks:
+            stages.append(ResidualBlock(width, cout, step))
+            width, size = cout, -(-size // step)
         self.blocks = nn.Sequential(*stages)
         self.pool = nn.AvgPool2d(size)
         self.flatten = nn.Flatten()
@@ -80,19 +83,28 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNet(nn.Module):
-    """A narrow MobileNetV2 for 3x32x32 inputs.
+    """A narrow MobileNetV2.
 
     Parameters
     ----------
     blocks : (expansion, output channels, stride) of each inverted residual block.
+    channels, stride : of the input, of the stem.
     """
 
-    def __init__(self, stem: int, blocks: list[tuple[int, int, int]], head: int, classes: int) -> None:
+    def __init__(
+        self,
+        stem: int,
+        blocks: list[tuple[int, int, int]],
+        head: int,
+        classes: int,
+        channels: int = 3,
+        stride: int = 1,
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(OrderedDict([*conv_bn(3, stem), ("relu", nn.ReLU6())]))
+        self.stem = nn.Sequential(OrderedDict([*conv_bn(channels, stem, stride=stride), ("relu", nn.ReLU6())]))
         width, stages = stem, []
-        for expand, cout, stride in blocks:
-            stages.append(InvertedResidual(width, cout, stride, expand))
+        for expand, cout, step in blocks:
+            stages.append(InvertedResidual(width, cout, step, expand))
             width = cout
         self.blocks = nn.Sequential(*stages)
         self.head = nn.Sequential(OrderedDict([*conv_bn(width, head, 1), ("relu", nn.ReLU6())]))

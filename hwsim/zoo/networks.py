@@ -10,7 +10,11 @@ import torch
 from torch import nn
 
 from hwsim.core.errors import InputError, nearest
+from hwsim.zoo.bccd import CLASSES, SIZE
 from hwsim.zoo.convnets import MobileNet, ResidualNet, UNet
+from hwsim.zoo.detection_head import HeadSpec
+from hwsim.zoo.detector import GridDetector
+from hwsim.zoo.repvgg import RepVGG, deploy
 from hwsim.zoo.transformers import VisionTransformer
 
 
@@ -25,6 +29,9 @@ class NetworkEntry:
     input_shape : with batch 1.
     data : the built-in data set it reads, or None.
     trained : `zoo:NAME` has trained weights (on first use); else seeded random ones, for speed and cost only.
+    source : the network it is made from by `convert`, whose trained weights it has; or None.
+    convert : from the source to this network, keeping its function.
+    head : how to read its output where it is a detector's, or None.
     """
 
     name: str
@@ -33,6 +40,9 @@ class NetworkEntry:
     input_shape: tuple[int, ...]
     data: str | None = None
     trained: bool = False
+    source: str | None = None
+    convert: Callable[[nn.Module], nn.Module] | None = None
+    head: HeadSpec | None = None
 
     def factory(self, seed: int = 0) -> nn.Module:
         """The network with seeded weights, in eval mode; torch's own random state is left as it was."""
@@ -84,7 +94,22 @@ def _mlp() -> nn.Module:
     return nn.Sequential(OrderedDict([*layers, ("classifier", nn.Linear(32, 10))]))
 
 
+def _fashion_resnet() -> nn.Module:
+    return ResidualNet(1, 28, 16, [(16, 1), (32, 2), (64, 2)], 10, stride=2)
+
+
+def _fashion_mobilenet() -> nn.Module:
+    blocks = [(1, 16, 1), (4, 24, 2), (4, 24, 1), (4, 32, 2), (4, 32, 1)]
+    return MobileNet(16, blocks, 128, 10, channels=1, stride=2)
+
+
+def _fashion_repvgg() -> nn.Module:
+    blocks = [(16, 2), *[(16, 1)] * 3, (32, 2), *[(32, 1)] * 3, (64, 2), (64, 1)]
+    return RepVGG(1, blocks, 10)
+
+
 _DIGITS = (1, 1, 8, 8)
+_FASHION = (1, 1, 28, 28)
 _CIFAR = (1, 3, 32, 32)
 NETWORKS: dict[str, NetworkEntry] = {
     entry.name: entry
@@ -106,6 +131,47 @@ NETWORKS: dict[str, NetworkEntry] = {
             "U-Net of three scales for 3x32x32 images, untrained",
             lambda: UNet(3, 16, 4),
             _CIFAR,
+        ),
+        NetworkEntry(
+            "fashion_resnet", "ResNet-8 of widths 16, 32, 64", _fashion_resnet, _FASHION, "fashion_mnist", True
+        ),
+        NetworkEntry(
+            "fashion_mobilenet", "narrow MobileNetV2 with ReLU6", _fashion_mobilenet, _FASHION, "fashion_mnist", True
+        ),
+        NetworkEntry(
+            "fashion_repvgg_train",
+            "RepVGG of ten blocks as trained, with its branches",
+            _fashion_repvgg,
+            _FASHION,
+            "fashion_mnist",
+            True,
+        ),
+        NetworkEntry(
+            "fashion_repvgg",
+            "the same as deployed: plain 3x3 convolutions",
+            lambda: deploy(_fashion_repvgg()),
+            _FASHION,
+            "fashion_mnist",
+            True,
+            source="fashion_repvgg_train",
+            convert=deploy,
+        ),
+        NetworkEntry(
+            "fashion_vit",
+            "vision transformer, 4 blocks of width 64",
+            lambda: VisionTransformer(28, 7, 64, 4, 4, 10, channels=1),
+            _FASHION,
+            "fashion_mnist",
+            True,
+        ),
+        NetworkEntry(
+            "bccd_detector",
+            "convolutional detector of one scale for blood cells, 3x120x160",
+            lambda: GridDetector(16, 3, len(CLASSES)),
+            (1, 3, *SIZE),
+            "bccd",
+            True,
+            head=HeadSpec(CLASSES, 8, SIZE),
         ),
     )
 }

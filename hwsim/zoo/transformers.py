@@ -43,9 +43,11 @@ class EncoderBlock(nn.Module):
 class VisionTransformer(nn.Module):
     """Patch embedding, class token, learned positions, encoder blocks, linear classifier."""
 
-    def __init__(self, size: int, patch: int, width: int, depth: int, heads: int, classes: int) -> None:
+    def __init__(
+        self, size: int, patch: int, width: int, depth: int, heads: int, classes: int, channels: int = 3
+    ) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(3, width, patch, patch)
+        self.patches = nn.Conv2d(channels, width, patch, patch)
         self.token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.position = nn.Parameter(0.02 * torch.randn(1, (size // patch) ** 2 + 1, width))
         self.blocks = nn.Sequential(*[EncoderBlock(width, heads, 4) for _ in range(depth)])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
+import sys
 import tempfile
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-
-_CODE = ("convnets.py", "data.py", "networks.py", "training.py", "transformers.py")
 
 
 def cache_folder() -> Path:
@@ -22,9 +21,31 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwsim"
 
 
-def cached_file(name: str) -> Path:
-    """Where the weights of a built-in network lie; the name changes with the zoo's code and torch's version."""
-    return cache_folder() / "zoo" / f"{name}-{_code_hash()}.safetensors"
+def cached_file(name: str, key: str) -> Path:
+    """Where the weights of a built-in network lie that `key` decides."""
+    return cache_folder() / "zoo" / f"{name}-{key}.safetensors"
+
+
+def recipe_key(model: nn.Module, decisions: tuple[object, ...], code: Iterable[str]) -> str:
+    """A short digest of what decides the weights of one network, and of nothing else.
+
+    Parameters
+    ----------
+    model : freshly made; its structure counts, and the files of the zoo that define its classes.
+    decisions : what else counts, by its repr: the configuration of the training, the version of the data.
+    code : other files of the zoo that count: the trainer's.
+
+    Notes
+    -----
+    Files count by their statements: comments, docstrings and layout may change. The version of torch counts too.
+    """
+    here = Path(__file__).parent
+    modules = {type(module).__module__ for module in model.modules()}
+    files = {Path(str(sys.modules[name].__file__)) for name in modules if name.startswith("hwsim.zoo.")}
+    digest = hashlib.sha256(f"{torch.__version__}\n{model!r}\n{decisions!r}".encode())
+    for path in sorted(files | {here / name for name in code}):
+        digest.update(f"{path.name}\n{_statements(path)}".encode())
+    return digest.hexdigest()[:16]
 
 
 def load_weights(path: Path, model: nn.Module) -> dict[str, Tensor] | None:
@@ -77,9 +98,10 @@ def checksum(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-@cache
-def _code_hash() -> str:
-    digest = hashlib.sha256(torch.__version__.encode())
-    for name in _CODE:
-        digest.update((Path(__file__).parent / name).read_bytes())
-    return digest.hexdigest()[:16]
+def _statements(path: Path) -> str:
+    """The syntax tree of a source file without its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)

@@ -40,8 +40,8 @@ def float_search(
     Returns
     -------
     format, scale
-        The scale as `hwsim.quant.observers.weight_scale` shapes it; E0M0 widths and others that do not exist are left
-        out. Of equal formats the one with fewer exponent bits.
+        The scale as `hwsim.quant.observers.weight_scale` shapes it. Of equally good formats the one with fewer exponent
+        bits.
 
     Raises
     ------

@@ -80,7 +80,7 @@ def finish(network: Network, module: GraphModule) -> Network:
         delattr(module, name)
     module.graph.lint()
     module.recompile()
-    return Network(network.name, module, network.examples, network.fixed_batch)
+    return Network(network.name, module, network.examples, network.fixed_batch, network.head)
 
 
 def cast(network: Network, dtype: torch.dtype) -> Network:
@@ -90,4 +90,4 @@ def cast(network: Network, dtype: torch.dtype) -> Network:
         if "." not in name and tensor.is_floating_point():
             setattr(module, name, tensor.to(dtype))
     examples = tuple(x.to(dtype) if x.is_floating_point() else x for x in network.examples)
-    return Network(network.name, module, examples, network.fixed_batch)
+    return Network(network.name, module, examples, network.fixed_batch, network.head)

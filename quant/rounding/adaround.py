@@ -1,8 +1,9 @@
 """AdaRound: each weight goes up or down, decided by a soft step that hardens (Nagel et al., arXiv 2004.10568).
 
 The soft weight is `lower + h(V) (upper - lower)` between the two grid points around it, where
-h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1) (eq. 23), the regulariser sum 1 - |2h - 1|^beta (eq. 24). Written with neighbours instead of floor, it holds for every
-grid: on minifloats h starts as the position between neighbours, so the soft network starts as the float network.
+h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1) (eq. 23), the regulariser sum 1 - |2h - 1|^beta (eq. 24). Written with
+neighbours instead of floor, it holds for every grid: on minifloats h starts as the position between neighbours, so the
+soft network starts as the float network.
 """
 
 from __future__ import annotations

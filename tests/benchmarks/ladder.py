@@ -3,7 +3,7 @@
     HWSIM_DATA=FOLDER python tests/benchmarks/ladder.py [--model zoo:fashion_resnet] [--points int4/int4,e2m1/e2m1]
         [--methods rtn,gptq] [--seeds 3] [--iterations 300] [--out ladder.json]
 
-Weights by channel, activations by tensor, first and last layer at 8 bits, 1,024 calibration rows, 10,000 evaluation rows.
+Weights by channel, activations by tensor, edges at 8 bits, 1,024 calibration rows, 10,000 evaluation rows.
 Every run is written to the JSON file as it ends; a second call goes on where the first stopped.
 """
 
@@ -44,11 +44,15 @@ METHODS = {
 }
 
 
+DISTRIBUTION_STEPS = 25  # a batch and block; the paper's code takes 500
+
+
 def learned(text: str, **settings: Any) -> Recipe:
     """A recipe whose learned rounding has these settings."""
     steps = []
     for word in text.split("+"):
         own = settings if STEPS[word].run.startswith("reconstruct") else {}
+        own = own | ({"distribution_steps": DISTRIBUTION_STEPS} if word == "pd-quant" else {})
         steps.append(step(word, **own))
     return compose(text, steps)
 

@@ -1,4 +1,4 @@
-"""One iteration of reconstruction against forward, backward and Adam of the same float block in plain torch, same run."""
+"""An iteration of reconstruction against forward, backward and Adam of the same float block in plain torch, one run."""
 
 from __future__ import annotations
 

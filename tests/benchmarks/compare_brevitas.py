@@ -1,0 +1,338 @@
+"""hwsim against Brevitas 0.13.4: accuracy and time, same network, data, formats and edge policy, taking turns.
+
+    HWSIM_DATA=FOLDER python tests/benchmarks/compare_brevitas.py --threads 2 --out comparison.jsonl
+
+makes an environment for Brevitas where there is none, runs every case on both sides in turn, keeps a line a case in
+`--out` (a second call goes on where the first stopped), and prints two tables: top-1 on the evaluation images, and
+seconds. `--table` prints them from the file without running anything.
+
+Both sides quantize weights by output channel (narrow, symmetric), activations by tensor (integers unsigned after a
+ReLU, minifloats signed without Inf and NaN), first and last compute layer at 8 bits, with float scales. Known
+differences: hwsim counts its per-layer signal-to-noise report in the time that quantizing takes, Brevitas has none;
+hwsim's percentile is of all calibration images, Brevitas' the mean over its batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hwsim.api import quantize
+from hwsim.capture.data_spec import load_data
+from hwsim.capture.model_spec import load_model
+from hwsim.quant.metrics import predictions
+from hwsim.zoo.weights import cache_folder
+
+VERSION = "0.13.4"
+PACKAGES = ["torch==2.13.0", f"brevitas=={VERSION}", "tqdm", "accelerate", "onnx"]
+FORMATS = ("int8", "int6", "int4", "int3", "e4m3", "e3m2", "e2m3", "e2m1")
+CALIBRATION_ROWS = 1024
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def learned(iterations: int, rate: float, parametrization: str = "hard_sigmoid") -> dict[str, Any]:
+    """Brevitas' learned rounding; the regulariser goes with its hard sigmoid."""
+    return {
+        "iterations": iterations,
+        "batch": 32,
+        "lr": rate,
+        "parametrization": parametrization,
+        "regularise": parametrization == "hard_sigmoid",
+        "amp": False,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Technique:
+    """One row of the comparison.
+
+    Attributes
+    ----------
+    steps : words of hwsim's grammar; `settings` change a step's.
+    brevitas : settings of a job (`brevitas_peer.Job`) for every format; `by_format` changes them for some.
+    phase : the step of Brevitas that the technique adds to rounding to nearest, or empty.
+    """
+
+    steps: tuple[str, ...]
+    brevitas: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    by_format: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    phase: str = ""
+
+
+# What each side does. Brevitas' settings are the best of its options on this network (seed 0, chosen on the evaluation
+# images, which favours it).
+TECHNIQUES: dict[str, Technique] = {
+    "rtn": Technique(("percentile", "weights-minmax"), {"acts": "stats"}),
+    "rtn-mse": Technique(("mse", "weights-minmax"), {"acts": "mse"}),
+    "equalize-bias": Technique(
+        ("equalize", "mse", "weights-minmax", "bias"),
+        {"acts": "mse", "equalize": 20, "bias_correction": True},
+        phase="bias_correction",
+    ),
+    "gptq": Technique(
+        ("mse", "weights-minmax", "gptq"),
+        {"acts": "mse", "gptq": {"act_order": True, "quant_activations": True}},
+        phase="gptq",
+    ),
+    "learned-300": Technique(
+        ("mse", "weights-minmax", "adaround"),
+        {"acts": "mse", "learned": learned(300, 1e-2)},
+        {"adaround": {"iterations": 300, "batch": 32}},
+        phase="learned",
+    ),
+    "learned-1000": Technique(
+        ("mse", "weights-minmax", "adaround"),
+        {"acts": "mse", "learned": learned(1000, 1e-2)},
+        {"adaround": {"iterations": 1000, "batch": 32}},
+        phase="learned",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One side's result of one case; `hits` are packed bits, one an evaluation image, in base64.
+
+    `seconds`: `make` (from the float network to the quantized one), `evaluate`, `float_evaluate`, and on Brevitas' side
+    its steps; `cpu_seconds` the same in processor time.
+    """
+
+    side: str
+    technique: str
+    fmt: str
+    seed: int
+    top1: float
+    float_top1: float
+    hits: str
+    seconds: Mapping[str, float]
+    cpu_seconds: Mapping[str, float]
+
+
+def main() -> None:
+    options = _options()
+    if options.table:
+        print(tables(read_rows(options.out)))
+        return
+    torch.set_num_threads(options.threads)
+    python = brevitas_environment(options.env)
+    model = load_model(options.model).model
+    assert isinstance(model, nn.Module)
+    with tempfile.TemporaryDirectory() as folder:
+        data = write_inputs(Path(folder), model, options)
+        with Peer(python, options, Path(folder)) as peer:
+            compare(peer, model, data, options)
+    print(tables(read_rows(options.out)))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="hwsim against Brevitas")
+    parser.add_argument("--env", type=Path, default=cache_folder() / "brevitas", help="Brevitas' environment")
+    parser.add_argument("--model", default="zoo:fashion_resnet", help="MODEL: zoo:NAME or file.py:factory")
+    parser.add_argument("--calib", default="zoo:fashion_mnist#train", help="DATA to draw calibration rows from")
+    parser.add_argument("--eval", default="zoo:fashion_mnist#test", help="DATA to evaluate on")
+    parser.add_argument("--formats", nargs="+", default=FORMATS, choices=FORMATS)
+    parser.add_argument("--techniques", nargs="+", default=tuple(TECHNIQUES), choices=tuple(TECHNIQUES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("compare_brevitas.jsonl"))
+    parser.add_argument("--table", action="store_true", help="only print the tables of --out")
+    return parser.parse_args()
+
+
+def brevitas_environment(folder: Path) -> Path:
+    """The interpreter of an environment with Brevitas, made where it is missing (about a minute)."""
+    python = folder / "bin" / "python"
+    probe = (
+        f"from importlib.metadata import version as v; assert v('brevitas') == '{VERSION}'; v('onnx'); v('accelerate')"
+    )
+    if not python.exists() or subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode:
+        print(f"making an environment with Brevitas {VERSION} in {folder}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    return python
+
+
+def write_inputs(folder: Path, model: nn.Module, options: argparse.Namespace) -> dict[str, Tensor]:
+    """Weights and data for the peer in `folder`; the same tensors for this side."""
+    held_out, pool = load_data(options.eval), load_data(options.calib)
+    assert held_out.y is not None and pool.y is not None
+    data = {"x_test": held_out.x, "y_test": held_out.y}
+    for seed in range(options.seeds):
+        rows = np.random.default_rng(seed).choice(len(pool), CALIBRATION_ROWS, replace=False)
+        data |= {f"x_calib_{seed}": pool.x[rows], f"y_calib_{seed}": pool.y[rows]}
+    np.savez(folder / "data.npz", **{name: value.numpy() for name, value in data.items()})
+    torch.save(model.state_dict(), folder / "weights.pt")
+    return data
+
+
+class Peer:
+    """Brevitas in a process of its own, which answers one job at a time."""
+
+    def __init__(self, python: Path, options: argparse.Namespace, folder: Path) -> None:
+        script = Path(__file__).with_name("brevitas_peer.py")
+        arguments = [options.model, folder / "weights.pt", folder / "data.npz", "--threads", options.threads]
+        threads = {"OMP_NUM_THREADS": str(options.threads)}
+        self.process = subprocess.Popen(
+            [python, script, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **threads, "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"},
+        )
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def ask(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline() or '{"error": "the peer ended"}')
+        if "error" in answer:
+            raise RuntimeError(f"Brevitas: {answer['error']} in {json.dumps(job)}")
+        return answer  # type: ignore[no-any-return]
+
+
+def compare(peer: Peer, model: nn.Module, data: dict[str, Tensor], options: argparse.Namespace) -> None:
+    """Run what `--out` does not hold yet, the two sides in turn, after a run of each that is not kept."""
+    done = {(row.side, row.technique, row.fmt, row.seed) for row in read_rows(options.out)}
+    sides = {
+        "hwsim": lambda *case: run_hwsim(model, data, *case),
+        "brevitas": lambda *case: run_brevitas(peer, *case),
+    }
+    for run in sides.values():
+        run(options.techniques[0], options.formats[0], 0)
+    turn = 0
+    for seed in range(options.seeds):
+        for fmt in options.formats:
+            for technique in options.techniques:
+                turn += 1
+                for side in sorted(sides, reverse=bool(turn % 2)):
+                    if (side, technique, fmt, seed) in done:
+                        continue
+                    row = sides[side](technique, fmt, seed)
+                    with options.out.open("a") as file:
+                        file.write(json.dumps(asdict(row)) + "\n")
+                    print(f"{side:8} {technique:13} {fmt} seed {seed}: {row.top1:.4f}", file=sys.stderr, flush=True)
+
+
+def edge_of(fmt: str) -> str:
+    """8 bits of the same family."""
+    return "int8" if fmt.startswith("int") else "e4m3"
+
+
+def run_brevitas(peer: Peer, technique: str, fmt: str, seed: int) -> Row:
+    """One case on Brevitas' side."""
+    plan = TECHNIQUES[technique]
+    settings = {**plan.brevitas, **plan.by_format.get(fmt, {})}
+    answer = peer.ask({"fmt": fmt, "edge": edge_of(fmt), "seed": seed, **settings})
+    clocks = {}
+    for clock in ("seconds", "cpu_seconds"):
+        steps = answer[clock]
+        clocks[clock] = {**steps, "make": sum(s for name, s in steps.items() if not name.endswith("evaluate"))}
+    return Row("brevitas", technique, fmt, seed, answer["top1"], answer["float_top1"], answer["hits"], **clocks)
+
+
+def run_hwsim(model: nn.Module, data: dict[str, Tensor], technique: str, fmt: str, seed: int) -> Row:
+    """One case on hwsim's side."""
+    plan, marks = TECHNIQUES[technique], [(time.perf_counter(), time.process_time())]
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as recipe:
+        recipe.write(f"steps = {json.dumps(plan.steps)}\n")
+        for step, settings in plan.settings.items():
+            recipe.write(f"[{step}]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
+        recipe.flush()
+        x = data[f"x_calib_{seed}"]
+        made = quantize(model, x, weights=fmt, acts=fmt, edge=edge_of(fmt), recipe=recipe.name, seed=seed)
+    marks.append((time.perf_counter(), time.process_time()))
+    decisions = made.model.decisions(data["x_test"])
+    marks.append((time.perf_counter(), time.process_time()))
+    reference = predictions(made.calibration.network, data["x_test"])
+    marks.append((time.perf_counter(), time.process_time()))
+    spans = [
+        dict(zip(("make", "evaluate", "float_evaluate"), np.diff([mark[clock] for mark in marks]), strict=True))
+        for clock in (0, 1)
+    ]
+    y = data["y_test"].numpy()
+    hits, float_hits = (np.asarray(d).ravel() == y for d in (decisions, reference))
+    packed = base64.b64encode(np.packbits(hits).tobytes()).decode()
+    return Row("hwsim", technique, fmt, seed, float(hits.mean()), float(float_hits.mean()), packed, *spans)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows that are already there."""
+    return [Row(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def tables(rows: list[Row]) -> str:
+    """Accuracy and time as Markdown."""
+    cases = {(row.technique, row.fmt): None for row in rows}
+    accuracy = [
+        "| technique | format | Brevitas | hwsim | difference | standard error | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    seconds = [
+        "| technique | format | make: Brevitas | hwsim | ratio | evaluate: Brevitas | hwsim | ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for technique, fmt in cases:
+        theirs, ours = (
+            sorted((r for r in rows if (r.side, r.technique, r.fmt) == (side, technique, fmt)), key=lambda r: r.seed)
+            for side in ("brevitas", "hwsim")
+        )
+        pairs = [(a, b) for a in theirs for b in ours if a.seed == b.seed]
+        if pairs:
+            accuracy.append(f"| {technique} | {fmt} | {_accuracy(pairs)} |")
+            seconds.append(f"| {technique} | {fmt} | {_seconds(pairs, 'make')} | {_seconds(pairs, 'evaluate')} |")
+    return "\n".join([*accuracy, "", *seconds])
+
+
+def _accuracy(pairs: list[tuple[Row, Row]]) -> str:
+    """Means with spread over seeds, their difference in points and its standard error (images and seeds)."""
+    columns = [[row.top1 * 100 for row in side] for side in zip(*pairs, strict=True)]
+    spreads = [stdev(column) if len(column) > 1 else 0.0 for column in columns]
+    per_image = np.mean([unpacked(b.hits) - unpacked(a.hits) for a, b in pairs], axis=0)
+    difference = mean(columns[1]) - mean(columns[0])
+    image_error = 100 * per_image.std() / np.sqrt(len(per_image))
+    error = float(np.sqrt(image_error**2 + sum(s**2 for s in spreads) / len(pairs)))
+    verdict = "better" if difference > 2 * error else "worse" if difference < -2 * error else "equal"
+    shown = [f"{mean(c):.2f} ± {s:.2f}" for c, s in zip(columns, spreads, strict=True)]
+    return " | ".join([*shown, f"{difference:+.2f}", f"{error:.2f}", verdict])
+
+
+def unpacked(hits: str) -> NDArray[np.float64]:
+    """1 where an image was decided rightly, filled up with zeros to whole bytes."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(hits), np.uint8)).astype(np.float64)
+
+
+def _seconds(pairs: list[tuple[Row, Row]], step: str) -> str:
+    """Medians of both sides and the median of their ratios."""
+    theirs, ours = (median(row.seconds[step] for row in side) for side in zip(*pairs, strict=True))
+    ratio = median(a.seconds[step] / b.seconds[step] for a, b in pairs)
+    return f"{theirs:.2f} | {ours:.2f} | {ratio:.2f}"
+
+
+if __name__ == "__main__":
+    main()
