@@ -19,6 +19,7 @@ from hwsim.inputs import DataOptions, calibration_and_evaluation, network_of
 from hwsim.quant.calibration import Calibration
 from hwsim.quant.metrics import Metric, evaluate, predictions, top1
 from hwsim.quant.model import QuantizedModel
+from hwsim.quant.papers import default_edge
 from hwsim.quant.pipeline import Preparation, quantize_best
 from hwsim.quant.recipe import parse_recipe
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
@@ -85,7 +86,7 @@ def quantize(
     weights: str = "int8",
     acts: str = "int8",
     recipe: str = "rtn",
-    edge: str = "same",
+    edge: str | None = None,
     overrides: Sequence[tuple[str, str]] = (),
     scale: ScaleType = "f32",
     acts_signed: bool = False,
@@ -103,7 +104,7 @@ def quantize(
     calib, evaluate : DATA strings, tensors, or pairs (x, y).
     weights, acts : format strings, e.g. `int4`, `e2m1`, `int4@group32`, `nvfp4`.
     recipe : a recipe's name, steps joined by `+`, or a TOML file.
-    edge : `same`, or `FMT[,FMT]` for the first and last compute layer.
+    edge : `same`, or `FMT[,FMT]` for the first and last compute layer; by default 8 bits in papers' recipes, else same.
     overrides : (glob over layer names, `FMT[,FMT]`); the last match wins.
     scale : `f32`, or `pow2` for designs that go to an FPGA.
     seed : of the calibration rows and of what a recipe draws at random.
@@ -116,6 +117,7 @@ def quantize(
     """
     start = time.perf_counter()
     plan = parse_recipe(recipe)
+    edge = edge or default_edge(recipe, weights)
     policy = Policy(weights, acts, edge, tuple(overrides), scale, acts_signed, unsigned_minifloat)
     policy.check()
     data, held_out = calibration_and_evaluation(calib, evaluate, options or DataOptions(), seed)

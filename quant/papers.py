@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hwsim.core.formats import Minifloat
+from hwsim.core.scaled import parse
 from hwsim.quant.recipe import Recipe, compose
 from hwsim.quant.steps import step
 
@@ -17,6 +19,7 @@ class NamedRecipe:
     ----------
     summary, source, cost : what it does, where it comes from, how long it takes.
     chosen : what the source leaves open and hwsim chose.
+    edge : first and last layer at 8 bits, as the paper has them, unless the user says otherwise.
     """
 
     recipe: Recipe
@@ -24,6 +27,7 @@ class NamedRecipe:
     source: str
     cost: str
     chosen: str = ""
+    edge: bool = False
 
 
 ONE_PASS = "one pass over the calibration data"
@@ -151,4 +155,14 @@ _ENTRIES = (
         "class scores by cross entropy, boxes by L1 where the float score passes 0.05; p in 1, 1.5, 2, 2.4, 3, 3.5, 4",
     ),
 )
-RECIPES: dict[str, NamedRecipe] = {entry.recipe.name: entry for entry in _ENTRIES}
+_KEEP_EDGES = ("minifloat-ptq minifloat-ptq-best brecq qdrop pd-quant flexround flexround-qdrop nupes detptq").split()
+RECIPES: dict[str, NamedRecipe] = {
+    entry.recipe.name: replace(entry, edge=entry.recipe.name in _KEEP_EDGES) for entry in _ENTRIES
+}
+
+
+def default_edge(recipe: str, weights: str) -> str:
+    """The format of the first and the last layer where the user names none: 8 bits in papers' recipes, else `same`."""
+    if recipe not in RECIPES or not RECIPES[recipe].edge:
+        return "same"
+    return "e4m3" if isinstance(parse(weights).format, Minifloat) else "int8"

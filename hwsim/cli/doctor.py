@@ -18,6 +18,8 @@ REQUIRED = (
 OPTIONAL = {
     "onnx": "ONNX and QONNX models: pip install 'hwsim[onnx]'",
     "timm": "timm:NAME models: pip install timm",
+    "onnxruntime": "checking exported ONNX files: pip install onnxruntime",
+    "pycocotools": "average precision of detectors: pip install 'hwsim[detection]'",
     "pyarrow": "refitting predictors on tables: pip install 'hwsim[train]'",
     "distributed": "exploration on a cluster: pip install 'hwsim[dask]'",
 }

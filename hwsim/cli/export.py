@@ -31,7 +31,7 @@ def run(
     weights: options.Weights = "int8",
     acts: options.Acts = "int8",
     recipe: Annotated[str, typer.Option("--recipe", metavar="R")] = "rtn",
-    edge: options.Edge = "same",
+    edge: options.PaperEdge = None,
     override: options.Override = None,
     acts_signed: Annotated[
         bool, typer.Option("--acts-signed", help="keep signed integers on non-negative tensors (onnxruntime's int8)")
@@ -83,7 +83,11 @@ def run(
             raise InputError("no calibration data", where="--calib", hint="DATA, e.g. zoo:digits or an .npz")
         reading = options.data_options(calib_rows, mean, std, resize, allow_overlap)
         scale: Literal["f32", "pow2"] = "pow2" if backend == "vitis" else "f32"  # as hwsim quantize takes them
-        policy = Policy(weights, acts, edge, options.overrides_of(override), scale, acts_signed)
+        from hwsim.quant.papers import default_edge
+
+        policy = Policy(
+            weights, acts, edge or default_edge(recipe, weights), options.overrides_of(override), scale, acts_signed
+        )
         shape, factor = options.shape_of(input_shape), options.reuse_of(reuse)
         from hwsim.exporting import export_model
 

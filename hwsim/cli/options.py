@@ -24,6 +24,14 @@ Edge = Annotated[
         "--edge", metavar="FMT[,FMT]|same", help="weight and activation format of the first and last compute layer"
     ),
 ]
+PaperEdge = Annotated[
+    str | None,
+    typer.Option(
+        "--edge",
+        metavar="FMT[,FMT]|same",
+        help="format of the first and last compute layer; by default 8 bits in papers' recipes, else same",
+    ),
+]
 Override = Annotated[
     list[str] | None, typer.Option("--override", metavar="GLOB=FMT[,FMT]", help="formats of layers by name; repeatable")
 ]

@@ -26,7 +26,7 @@ def run(
     recipe: Annotated[
         str, typer.Option("--recipe", metavar="R", help="a name, steps joined by +, or a TOML file")
     ] = "rtn",
-    edge: options.Edge = "same",
+    edge: options.PaperEdge = None,
     override: options.Override = None,
     scale: Annotated[
         str, typer.Option("--scale", metavar="f32|pow2", help="scale type where a format names none")

@@ -8,7 +8,7 @@ of numbers (relative squared error) elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hwsim.capture.detectors import HeadSpec
-from hwsim.quant.calibrate.output_search import search_by_output
+from hwsim.quant.calibrate.output_search import OutputSearch
 from hwsim.quant.draft import Draft
 from hwsim.quant.observers import Scale
 from hwsim.quant.output_loss import prediction_difference, relative_change
@@ -39,22 +39,47 @@ class AdaptiveLp:
 
 
 def adapt(draft: Draft, config: AdaptiveLp) -> None:
-    """Choose p for each tensor in order; `draft.notes["adaptive_lp"]` then says which, and what each p would cost."""
-    head = draft.network.head
+    """Start every tensor from the one p that serves the network best, then let each in order take a better one.
 
-    def candidates(name: str) -> Sequence[Scale]:
-        spec = draft.quantizers[name].spec
-        if spec.is_native or spec.mx_name is not None:
-            return []
-        return draft.calibration.observers[name].scales(spec, config.powers)
+    The loss on the rows that are looked at is therefore at most that of the best p for all. `draft.notes["adaptive_lp"]`
+    then says what one p for all costs (`fixed`), what the chosen ones cost (`loss`) and, by tensor (`tensors`), the p
+    that was taken and what each would cost.
+    """
+    head = draft.network.head
 
     def loss(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> float:
         return output_loss(wanted, found, head, config.threshold)
 
-    taken = search_by_output(draft, candidates, loss, rows=config.rows, what="adaptive-lp")
-    draft.notes["adaptive_lp"] = {
-        name: {"p": config.powers[place], "losses": losses} for name, (place, losses) in taken.items()
+    options = {name: _scales(draft, name, config.powers) for name in draft.quantizers}
+    search = OutputSearch(draft, loss, config.rows)
+    fixed = []
+    for place in range(len(config.powers)):
+        _take(draft, options, place)
+        fixed.append(search.total())
+    start = min(range(len(fixed)), key=fixed.__getitem__)
+    _take(draft, options, start)
+    chosen = search.improve(options.__getitem__, "adaptive-lp")
+    tensors = {
+        name: {"p": config.powers[start if choice.taken is None else choice.taken], "losses": list(choice.losses)}
+        for name, choice in chosen.items()
     }
+    by_power = dict(zip(config.powers, fixed, strict=True))
+    draft.notes["adaptive_lp"] = {"fixed": by_power, "loss": search.total(), "tensors": tensors}
+
+
+def _scales(draft: Draft, name: str, powers: Sequence[float]) -> Sequence[Scale]:
+    """The scale of a tensor for each p; none where a rule sets it."""
+    spec = draft.quantizers[name].spec
+    if spec.is_native or spec.mx_name is not None:
+        return []
+    return draft.calibration.observers[name].scales(spec, powers)
+
+
+def _take(draft: Draft, options: Mapping[str, Sequence[Scale]], place: int) -> None:
+    """The same p for every tensor."""
+    for name, scales in options.items():
+        if scales:
+            draft.set_step(name, *scales[place])
 
 
 def output_loss(wanted: Sequence[Tensor], found: Sequence[Tensor], head: HeadSpec | None, threshold: float) -> float:

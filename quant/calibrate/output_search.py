@@ -1,94 +1,119 @@
 """Choosing the scale of each tensor by what it does to the network's outputs, tensor by tensor in order of execution.
 
-Every candidate costs one pass through the part of the network behind the tensor. Tensors before it have what was chosen
-for them, those behind it are float, and so are all weights: what is judged is the one tensor.
+Every candidate costs one pass through the part of the network behind the tensor. All other tensors and all weights are
+quantized as they stand, and a scale moves only where the outputs then differ less: the loss never rises, so that what a
+search starts from bounds what it ends with. Judging a tensor in the float network instead, as the papers leave open,
+gives no such bound: errors of tensors add up, or cancel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.fx import Node
 
 from hwsim.quant.draft import Draft
-from hwsim.quant.kernels import fake_quantize
 from hwsim.quant.observers import Scale
 from hwsim.quant.output_loss import tensors_of
-from hwsim.quant.segment import Skeleton
+from hwsim.quant.segment import Segment, Skeleton
 
 OutputLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], float]
 Candidates = Callable[[str], Sequence[Scale]]
 
 
-def search_by_output(
-    draft: Draft, candidates: Candidates, loss: OutputLoss, *, rows: int, what: str
-) -> dict[str, tuple[int, list[float]]]:
-    """Give each quantizer with one scale the candidate of least output loss.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What became of one tensor.
+
+    Attributes
+    ----------
+    taken : the place of its new scale among the candidates; None where none was better than the scale it had.
+    losses : of the network's outputs under each candidate.
+    """
+
+    taken: int | None
+    losses: tuple[float, ...]
+
+
+class OutputSearch:
+    """Moves the scales of a draft's tensors to where its outputs differ least from the float network's.
 
     Parameters
     ----------
-    candidates : tensor name -> scales to try; none for tensors to leave alone.
-    loss : (float outputs, outputs) -> how different.
-    rows : calibration rows that are looked at.
-
-    Returns
-    -------
-    dict
-        By tensor, which candidate was taken and the loss of each.
+    loss : (float outputs, outputs) -> how different, 0 where equal.
+    rows : calibration rows that are looked at; a network of fixed batch size looks at one batch.
     """
-    x = draft.calibration.x[: draft.network.fixed_batch or rows]
-    skeleton = Skeleton(draft, x)
-    with torch.no_grad():
-        wanted = tensors_of(draft.network(x))
-    chosen: dict[str, tuple[int, list[float]]] = {}
-    places = [(i, node) for i, node in enumerate(skeleton.nodes) if node.op == "call_module"]
-    values: dict[Node, Tensor] = {skeleton.source: x}
-    done = -1
-    for index, (place, node) in enumerate(places):
-        draft.say(f"{what} {node.meta['quantizes']}", index, len(places))
-        values = _advance(skeleton, values, done, place - 1)
-        done = place
-        name = str(node.meta["quantizes"])
-        source = values[node.args[0]]  # type: ignore[index]
-        options = candidates(name)
-        tail = skeleton.segment(skeleton.nodes[place + 1 :], skeleton.results, floating=True)
-        losses = [_loss_of(draft, name, node, source, scale, values, tail, wanted, loss) for scale in options]
-        if options:
-            best = min(range(len(options)), key=losses.__getitem__)
-            draft.set_step(name, *options[best])
-            chosen[name] = best, losses
+
+    def __init__(self, draft: Draft, loss: OutputLoss, rows: int) -> None:
+        self.draft, self.loss = draft, loss
+        self.x = draft.calibration.x[: draft.network.fixed_batch or rows]
         with torch.no_grad():
-            values[node] = draft.quantizers[name](source)
-    draft.say(what, len(places), len(places))
-    return chosen
+            self.wanted = tensors_of(draft.network(self.x))
 
+    def total(self) -> float:
+        """The loss of the draft as it stands."""
+        with torch.no_grad():
+            return self.loss(self.wanted, tensors_of(self.draft.module(self.x)))
 
-def _loss_of(
-    draft: Draft,
-    name: str,
-    node: Node,
-    source: Tensor,
-    scale: Scale,
-    values: dict[Node, Tensor],
-    tail: object,
-    wanted: Sequence[Tensor],
-    loss: OutputLoss,
-) -> float:
-    with torch.no_grad():
-        tried = values | {node: fake_quantize(source, draft.quantizers[name].spec, *scale)}
-        outputs = tail(*(tried[n] for n in tail.inputs))  # type: ignore[operator, attr-defined]
-        return loss(wanted, tensors_of(outputs))
+    def improve(self, candidates: Candidates, what: str) -> dict[str, Choice]:
+        """One sweep over the tensors in order of execution.
+
+        Parameters
+        ----------
+        candidates : tensor name -> scales to try; none for tensors to leave alone.
+        what : is being done, for progress.
+
+        Returns
+        -------
+        dict
+            The choice for each tensor that had candidates.
+        """
+        draft, least = self.draft, self.total()
+        skeleton = Skeleton(draft, self.x)
+        places = [(place, node) for place, node in enumerate(skeleton.nodes) if node.op == "call_module"]
+        values: dict[Node, Tensor] = {skeleton.source: self.x}
+        chosen: dict[str, Choice] = {}
+        done = -1
+        for index, (place, node) in enumerate(places):
+            name = str(node.meta["quantizes"])
+            draft.say(f"{what} {name}", index, len(places))
+            options = candidates(name)
+            if not options:
+                continue
+            values, done = _advance(skeleton, values, done, place - 1), place - 1
+            rest = skeleton.segment(skeleton.nodes[place:], skeleton.results)
+            chosen[name] = self._choose(name, options, least, rest, values)
+            least = min(least, *chosen[name].losses)
+        draft.say(what, len(places), len(places))
+        return chosen
+
+    def _choose(
+        self, name: str, options: Sequence[Scale], least: float, rest: Segment, values: dict[Node, Tensor]
+    ) -> Choice:
+        """Give a tensor the best of its candidates, or the scale it had."""
+        quantizer, losses = self.draft.quantizers[name], []
+        before = quantizer.scale, quantizer.zero_point
+        inputs = [values[node] for node in rest.inputs]
+        for option in options:
+            self.draft.set_step(name, *option)
+            with torch.no_grad():
+                losses.append(self.loss(self.wanted, tensors_of(rest(*inputs))))
+        best = min(range(len(options)), key=losses.__getitem__)
+        better = losses[best] < least
+        self.draft.set_step(name, *(options[best] if better else before))
+        return Choice(best if better else None, tuple(losses))
 
 
 def _advance(skeleton: Skeleton, values: dict[Node, Tensor], done: int, place: int) -> dict[Node, Tensor]:
-    """Float values of the nodes after `done` up to `place`, and what later nodes still read."""
+    """Values of the nodes after `done` up to `place`, and what later nodes still read."""
     alive = skeleton.live_after(place)
     fresh = [node for node in skeleton.nodes[done + 1 : place + 1] if node in alive]
     found = dict(values)
     if fresh:
-        segment = skeleton.segment(skeleton.nodes[done + 1 : place + 1], fresh, floating=True)
+        segment = skeleton.segment(skeleton.nodes[done + 1 : place + 1], fresh)
         with torch.no_grad():
             found |= zip(segment.outputs, segment(*(values[n] for n in segment.inputs)), strict=True)
     return {node: found[node] for node in alive}

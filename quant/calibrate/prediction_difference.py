@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hwsim.quant.calibrate.output_search import search_by_output
+from hwsim.quant.calibrate.output_search import OutputSearch
 from hwsim.quant.draft import Draft
 from hwsim.quant.observers import Scale
 from hwsim.quant.output_loss import prediction_difference
@@ -44,4 +44,4 @@ def choose_scales(draft: Draft, config: PredictionDifference) -> None:
         pairs = zip(wanted, found, strict=True)
         return sum(float(prediction_difference(w, f, config.temperature)) for w, f in pairs)
 
-    search_by_output(draft, candidates, loss, rows=config.rows, what="prediction-difference")
+    OutputSearch(draft, loss, config.rows).improve(candidates, "prediction-difference")

@@ -1,7 +1,7 @@
 """The accuracy ladder of post-training methods: method x format x seed on a network of the zoo, as a table.
 
     HWSIM_DATA=FOLDER python tests/benchmarks/ladder.py [--model zoo:fashion_resnet] [--points int4/int4,e2m1/e2m1]
-        [--methods rtn,gptq] [--seeds 3] [--iterations 300] [--out ladder.json]
+        [--methods "rtn;GPTQ"] [--seeds 3] [--iterations 300] [--out ladder.json]
 
 Weights by channel, activations by tensor, edges at 8 bits, 1,024 calibration rows, 10,000 evaluation rows.
 Every run is written to the JSON file as it ends; a second call goes on where the first stopped.
@@ -37,6 +37,7 @@ METHODS = {
     "GPTQ + BN": "lp+gptq+bn",
     "AdaRound": "lp+adaround",
     "BRECQ": "lp+brecq",
+    "joint, no dropping": "lp+joint",
     "QDrop": "lp+qdrop",
     "PD-Quant": "lp+pd-quant",
     "FlexRound": "lp+flexround",
@@ -51,6 +52,9 @@ def learned(text: str, **settings: Any) -> Recipe:
     """A recipe whose learned rounding has these settings."""
     steps = []
     for word in text.split("+"):
+        if word == "joint":  # qdrop without dropping: one of the rungs that facts about the loop are stated for
+            steps.append(step("brecq", **settings, steps="joint"))
+            continue
         own = settings if STEPS[word].run.startswith("reconstruct") else {}
         own = own | ({"distribution_steps": DISTRIBUTION_STEPS} if word == "pd-quant" else {})
         steps.append(step(word, **own))
@@ -71,7 +75,7 @@ def main() -> None:
             logits = network(held_out.x[:2000])
         reference = top1(predictions(network, held_out.x), held_out.y).value
         for point in args.points.split(","):
-            for name in args.methods.split(",") if args.methods else METHODS:
+            for name in args.methods.split(";") if args.methods else METHODS:
                 text = METHODS.get(name, name)
                 if (args.model, point, name, seed) in have:
                     continue
@@ -120,7 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calib", default="zoo:fashion_mnist#calib")
     parser.add_argument("--eval", default="zoo:fashion_mnist#test")
     parser.add_argument("--points", default=POINTS)
-    parser.add_argument("--methods", default="", help="names of the table, or recipes; all by default")
+    parser.add_argument("--methods", default="", help="names of the table, or recipes, with ; between; all by default")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=300)
     parser.add_argument("--threads", type=int, default=1)

@@ -24,7 +24,7 @@ from hwsim.zoo.networks import network as zoo_network
 sys.path.insert(0, str(Path(__file__).parent.parent / "capture"))
 from topologies import TOPOLOGIES, build
 
-ZOO = ("resnet20", "mobilenet_small", "vit_tiny", "unet_tiny", "mlp")
+REST = ("resnet20", "mobilenet_small", "unet_tiny", "mlp")
 
 
 @lru_cache
@@ -48,7 +48,7 @@ def draft_of(name: str, weights: str = "int4", acts: str = "int4") -> Draft:
 
 @pytest.mark.exact
 @pytest.mark.parametrize("granularity", ["block", "layer"])
-@pytest.mark.parametrize("name", [*TOPOLOGIES, *ZOO])
+@pytest.mark.parametrize("name", [*TOPOLOGIES, "vit_tiny", *(pytest.param(n, marks=pytest.mark.slow) for n in REST)])
 def test_a_walk_ends_with_the_outputs_of_the_whole_network(name: str, granularity: str) -> None:
     draft = draft_of(name)
     x = draft.calibration.x

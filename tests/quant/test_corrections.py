@@ -47,7 +47,7 @@ def test_a_linear_layer_on_rectified_inputs_gains_what_was_measured() -> None:
 
 
 @pytest.mark.exact
-@pytest.mark.parametrize("weights", FORMATS)
+@pytest.mark.parametrize("weights", [*FORMATS[:3], *(pytest.param(f, marks=pytest.mark.slow) for f in FORMATS[3:])])
 def test_every_layer_ends_with_the_mean_of_the_float_network(weights: str) -> None:
     model, x = residual()
     recipe = parse_recipe("mse+bias")
@@ -106,7 +106,7 @@ def test_codes_stay_and_only_scales_move() -> None:
 
 
 @pytest.mark.exact
-@pytest.mark.parametrize("weights", ["int3@tensor", "mxfp4", "int3:pow2"])
+@pytest.mark.parametrize("weights", ["int3@tensor", pytest.param("mxfp4", marks=pytest.mark.slow)])
 def test_where_no_scale_is_free_the_mean_alone_moves(weights: str) -> None:
     model, x = residual()
     recipe = parse_recipe("mse+bn")

@@ -12,7 +12,7 @@ from hwsim.capture.graph import capture
 from hwsim.core.assignment import Policy
 from hwsim.core.errors import InputError
 from hwsim.quant.model import QuantizedModel
-from hwsim.quant.papers import RECIPES
+from hwsim.quant.papers import RECIPES, default_edge
 from hwsim.quant.pipeline import Preparation, prepare, quantize_best, quantize_network, rewrite_key
 from hwsim.quant.recipe import Recipe, parse_recipe
 from hwsim.quant.steps import ORDER, STEPS, step
@@ -119,3 +119,18 @@ def test_the_best_alternative_is_the_one_that_changes_outputs_least() -> None:
     calibration, model = quantize_best(Preparation(net, x), Policy("int3", "int8"), recipe)
     assert model.recipe.name == "mse+gptq+bias"
     assert calibration.network.workload.layers
+
+
+@pytest.mark.parametrize(
+    ("recipe", "weights", "edge"),
+    [
+        ("rtn", "int4", "same"),
+        ("mse+gptq", "int4", "same"),
+        ("qdrop", "int4", "int8"),
+        ("minifloat-ptq", "e2m1", "e4m3"),
+        ("brecq", "mxfp4", "e4m3"),
+        ("cfws", "int8", "same"),
+    ],
+)
+def test_papers_keep_the_first_and_the_last_layer_at_eight_bits(recipe: str, weights: str, edge: str) -> None:
+    assert default_edge(recipe, weights) == edge

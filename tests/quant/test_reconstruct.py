@@ -169,7 +169,7 @@ def test_distribution_correction_moves_towards_the_kept_statistics() -> None:
         return sum(float(distance(y, s)) for y, (_, s) in zip(outputs, known, strict=True))  # type: ignore[arg-type]
 
     before, original = away(data.floats[0]), data.floats[0].batch(0).clone()
-    corrected_inputs(stage, data, Reconstruction(distribution_steps=200, closeness=0.02))
+    corrected_inputs(stage, data, Reconstruction(distribution_steps=200, closeness=1.0))
     assert away(data.floats[0]) < 0.95 * before
     change = (data.floats[0].batch(0) - original).square().mean()
     assert 0 < float(change) < 0.1 * float(original.square().mean())
