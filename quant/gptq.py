@@ -18,50 +18,33 @@ from hwsim.quant.grids import grid_of, needs_scratch, new_scratch, round_, stret
 from hwsim.quant.groups import expand_groups
 from hwsim.quant.patches import gram
 from hwsim.quant.sweep import safe_divisor
-from hwsim.quant.walk import Stage, Walk
+from hwsim.quant.walk import LayerByLayer, Stage, each_layer
 
 
 @dataclass(frozen=True, slots=True)
-class GPTQ:
-    """Settings of the sweep.
+class GPTQ(LayerByLayer):
+    """Settings of the sweep, beside those of every layer-by-layer step.
 
     Attributes
     ----------
     damping : added to the diagonal of the Hessian, times its mean.
     order : columns by falling diagonal (act_order); else as they stand.
     block : columns that are updated together.
-    rows : calibration rows used at most; batch of a forward pass.
-    memory_mb : bound of the tensors kept between layers.
     """
 
     damping: float = 0.01
     order: bool = True
     block: int = 128
-    rows: int = 1024
-    batch: int = 64
-    memory_mb: float = 2048.0
 
 
 def gptq(draft: Draft, config: GPTQ) -> None:
     """Round every weight of a draft, layer by layer, on inputs that the quantized layers before give."""
-    walk = Walk(
-        draft,
-        draft.calibration.x[: config.rows],
-        batch=config.batch,
-        granularity="layer",
-        follow_float=False,
-        memory_mb=config.memory_mb,
-    )
-    for index, stage in enumerate(walk):
-        for name in stage.block.layers:
-            weight = draft.weights.get(name)
-            if weight is None or weight.codes is None or weight.scale is None or weight.layer.kind == "embedding":
-                continue
-            draft.say(f"gptq {name}", index, len(walk.blocks))
-            moments = _moments(stage, weight.layer)
-            rows = compensated(weight.rows, moments, weight.spec, weight.scale, weight.zero_point, config)
-            draft.set_codes(name, rows, weight.spec, weight.scale, weight.zero_point)
-    draft.say("gptq", len(walk.blocks), len(walk.blocks))
+    for stage, weight in each_layer(draft, config, "gptq", follow_float=False):
+        if weight.codes is None or weight.scale is None or weight.layer.kind == "embedding":
+            continue
+        moments = _moments(stage, weight.layer)
+        rows = compensated(weight.rows, moments, weight.spec, weight.scale, weight.zero_point, config)
+        draft.set_codes(weight.layer.name, rows, weight.spec, weight.scale, weight.zero_point)
 
 
 def _moments(stage: Stage, layer: Layer) -> Tensor:

@@ -180,11 +180,9 @@ STEPS: dict[str, Entry] = {
     ),
     "bn": Entry(
         "correct",
-        "correct.batchnorm:Recalibrate",
+        "walk:LayerByLayer",
         "correct.batchnorm:recalibrate",
         "statistics of folded batch norms restored",
     ),
-    "bias": Entry(
-        "correct", "correct.bias:BiasCorrection", "correct.bias:correct_biases", "mean output errors taken off biases"
-    ),
+    "bias": Entry("correct", "walk:LayerByLayer", "correct.bias:correct_biases", "mean output errors taken off biases"),
 }

@@ -7,17 +7,34 @@ become, so each next block sees what the quantized network will really give it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.fx import Node
 
 from hwsim.quant.blocks import Block, Granularity, find_blocks
-from hwsim.quant.draft import Draft
+from hwsim.quant.draft import Draft, DraftWeight
 from hwsim.quant.segment import Segment, Skeleton
 from hwsim.quant.store import Arena, Store
 
 MEMORY_MB = 2048.0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerByLayer:
+    """Settings of steps that go through a network layer by layer.
+
+    Attributes
+    ----------
+    rows : calibration rows used at most.
+    batch : rows of a forward pass.
+    memory_mb : bound of the tensors kept between layers.
+    """
+
+    rows: int = 1024
+    batch: int = 64
+    memory_mb: float = MEMORY_MB
 
 
 class Stage:
@@ -123,3 +140,23 @@ class Walk:
                         made[node] = self.arena.new(self.batches, result)
                     made[node].data[index].copy_(result)
         return made
+
+
+def each_layer(
+    draft: Draft, settings: LayerByLayer, what: str, *, follow_float: bool
+) -> Iterator[tuple[Stage, DraftWeight]]:
+    """The layers with a quantized weight in order of execution, each with the stage of a walk that it stands in."""
+    walk = Walk(
+        draft,
+        draft.calibration.x[: settings.rows],
+        batch=settings.batch,
+        granularity="layer",
+        follow_float=follow_float,
+        memory_mb=settings.memory_mb,
+    )
+    for index, stage in enumerate(walk):
+        for name in stage.block.layers:
+            if name in draft.weights:
+                draft.say(f"{what} {name}", index, len(walk.blocks))
+                yield stage, draft.weights[name]
+    draft.say(what, len(walk.blocks), len(walk.blocks))

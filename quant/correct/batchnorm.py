@@ -7,59 +7,31 @@ elsewhere the mean alone is restored. Layers without a folded normalisation are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from hwsim.quant.correct.bias import channel_moments
 from hwsim.quant.draft import Draft, DraftWeight
 from hwsim.quant.statistics import statistics_of
-from hwsim.quant.walk import Walk
+from hwsim.quant.walk import LayerByLayer, each_layer
 
 LARGEST_FACTOR = 2.0
 _EPSILON = 1e-8
 
 
-@dataclass(frozen=True, slots=True)
-class Recalibrate:
-    """Settings.
-
-    Attributes
-    ----------
-    rows : calibration rows used at most; batch of a forward pass.
-    """
-
-    rows: int = 1024
-    batch: int = 64
-    memory_mb: float = 2048.0
-
-
-def recalibrate(draft: Draft, config: Recalibrate) -> None:
+def recalibrate(draft: Draft, config: LayerByLayer) -> None:
     """Restore the statistics of every layer that a batch normalisation was folded into, in order of execution."""
-    walk = Walk(
-        draft,
-        draft.calibration.x[: config.rows],
-        batch=config.batch,
-        granularity="layer",
-        follow_float=False,
-        memory_mb=config.memory_mb,
-    )
-    for index, stage in enumerate(walk):
-        for name in stage.block.layers:
-            wanted = statistics_of(draft.nodes[name])
-            bias = draft.bias(name) if name in draft.weights else None
-            if wanted is None or bias is None:
-                continue
-            draft.say(f"bn {name}", index, len(walk.blocks))
-            weight = draft.weights[name]
-            mean, variance = channel_moments(stage, weight.layer, floating=False)
-            factor = torch.ones_like(mean)
-            if _scales_freely(weight):
-                ratio = wanted.std / (variance + _EPSILON).sqrt()
-                factor = torch.where(variance > _EPSILON, ratio, factor).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
-                _scale_rows(draft, name, factor)
-            draft.set_bias(name, ((bias.double() - mean) * factor + wanted.mean).to(bias.dtype))
-    draft.say("bn", len(walk.blocks), len(walk.blocks))
+    for stage, weight in each_layer(draft, config, "bn", follow_float=False):
+        name = weight.layer.name
+        wanted, bias = statistics_of(draft.nodes[name]), draft.bias(name)
+        if wanted is None or bias is None:
+            continue
+        mean, variance = channel_moments(stage, weight.layer, floating=False)
+        factor = torch.ones_like(mean)
+        if _scales_freely(weight):
+            ratio = wanted.std / (variance + _EPSILON).sqrt()
+            factor = torch.where(variance > _EPSILON, ratio, factor).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+            _scale_rows(draft, name, factor)
+        draft.set_bias(name, ((bias.double() - mean) * factor + wanted.mean).to(bias.dtype))
 
 
 def _scales_freely(weight: DraftWeight) -> bool:

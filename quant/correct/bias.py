@@ -7,8 +7,6 @@ too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.fx import Node
@@ -16,39 +14,17 @@ from torch.fx import Node
 from hwsim.core.workload import Layer
 from hwsim.quant.draft import Draft
 from hwsim.quant.store import Store
-from hwsim.quant.walk import Stage, Walk
+from hwsim.quant.walk import LayerByLayer, Stage, each_layer
 
 
-@dataclass(frozen=True, slots=True)
-class BiasCorrection:
-    """Settings.
-
-    Attributes
-    ----------
-    rows : calibration rows used at most; batch of a forward pass.
-    """
-
-    rows: int = 1024
-    batch: int = 64
-    memory_mb: float = 2048.0
-
-
-def correct_biases(draft: Draft, config: BiasCorrection) -> None:
+def correct_biases(draft: Draft, config: LayerByLayer) -> None:
     """Add to each bias the mean difference between float and quantized output of its layer."""
-    walk = Walk(
-        draft, draft.calibration.x[: config.rows], batch=config.batch, granularity="layer", memory_mb=config.memory_mb
-    )
-    for index, stage in enumerate(walk):
-        for name in stage.block.layers:
-            bias = draft.bias(name) if name in draft.weights else None
-            if bias is None:
-                continue
-            draft.say(f"bias {name}", index, len(walk.blocks))
-            layer = draft.network.workload[name]
-            wanted = channel_moments(stage, layer, floating=True)[0]
-            found = channel_moments(stage, layer, floating=False)[0]
-            draft.set_bias(name, (bias.double() + wanted - found).to(bias.dtype))
-    draft.say("bias", len(walk.blocks), len(walk.blocks))
+    for stage, weight in each_layer(draft, config, "bias", follow_float=True):
+        layer = weight.layer
+        bias = draft.bias(layer.name)
+        if bias is not None and layer.kind != "embedding":
+            wanted, found = (channel_moments(stage, layer, floating=floating)[0] for floating in (True, False))
+            draft.set_bias(layer.name, (bias.double() + wanted - found).to(bias.dtype))
 
 
 def channel_moments(stage: Stage, layer: Layer, *, floating: bool) -> tuple[Tensor, Tensor]:

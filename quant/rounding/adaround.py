@@ -30,8 +30,6 @@ class AdaRound(nn.Module):
     scale, zero_point : fixed.
     """
 
-    needs_budget = True
-
     def __init__(self, rows: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None) -> None:
         super().__init__()
         self.spec, self.scale, self.zero_point = spec, scale, zero_point

@@ -13,56 +13,26 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.core.scaled import Scaled
-from hwsim.quant.block_kernels import fake_quantize_blocks
-from hwsim.quant.kernels import fake_quantize
+from hwsim.quant.rounding.learned_step import LearnedStep
 
 
-class FlexRound(nn.Module):
-    """Division factors of one weight, and its step where the format's scale is free.
-
-    Parameters
-    ----------
-    rows : float weight, output channels first.
-    """
-
-    needs_budget = False
+class FlexRound(LearnedStep):
+    """Division factors of one weight, and its step where the format's scale is free."""
 
     def __init__(self, rows: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None) -> None:
-        super().__init__()
-        self.spec, self.zero_point = spec, zero_point
-        self.register_buffer("rows", rows, persistent=False)
-        self.register_buffer("scale", scale, persistent=False)
+        super().__init__(rows, spec, scale, zero_point)
         self.each = nn.Parameter(torch.zeros_like(rows))
         self.by_output = nn.Parameter(rows.new_zeros(rows.shape[0], *[1] * (rows.dim() - 1)))
-        self.by_input = (
-            nn.Parameter(rows.new_zeros(1, rows.shape[1], *[1] * (rows.dim() - 2))) if rows.dim() > 2 else None
-        )
-        free = spec.scale == "f32" and spec.mx_name is None
-        self.log_step = nn.Parameter(torch.zeros_like(scale)) if free else None
+        inputs = rows.new_zeros(1, rows.shape[1], *[1] * (rows.dim() - 2)) if rows.dim() > 2 else None
+        self.by_input = None if inputs is None else nn.Parameter(inputs)
 
-    def _divided(self) -> Tensor:
+    def shaped(self) -> Tensor:
+        """The rows divided by what was learned."""
         exponent = self.each + self.by_output
         if self.by_input is not None:
             exponent = exponent + self.by_input
-        return self.rows * torch.exp(-exponent)
-
-    def _scale(self) -> Tensor:
-        return self.scale if self.log_step is None else self.scale * torch.exp(self.log_step)
-
-    def forward(self) -> Tensor:
-        if self.spec.mx_name is not None:
-            rows = self._divided()
-            return fake_quantize_blocks(rows.flatten(1), self.spec).view_as(rows)
-        return fake_quantize(self._divided(), self.spec, self._scale(), self.zero_point)
-
-    def regularise(self, weight: float, beta: float | None) -> None:
-        """There is nothing to harden."""
-
-    def harden(self) -> tuple[Tensor, Scaled, Tensor, Tensor | None]:
-        """Rows to round to nearest, format, scale (of block formats None: it follows from the rows) and zero point."""
-        with torch.no_grad():
-            return self._divided(), self.spec, self._scale().detach().clone(), self.zero_point
+        return self.rows * torch.exp(-exponent)  # type: ignore[operator]
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         shaping = [self.each, self.by_output, *([] if self.by_input is None else [self.by_input])]
-        return {"rounding": shaping, "step": [] if self.log_step is None else [self.log_step]}
+        return {**super().parameter_groups(), "rounding": shaping}

@@ -33,8 +33,6 @@ class Nupes(nn.Module):
     learn_exponent : of a power format; off where the layer's inputs share the exponent.
     """
 
-    needs_budget = True
-
     def __init__(
         self, rows: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None, learn_exponent: bool = True
     ) -> None:
