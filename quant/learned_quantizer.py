@@ -57,6 +57,9 @@ class LearnedQuantizer(nn.Module):
     bank : where quantization is dropped at random.
     """
 
+    base: Tensor
+    zero_point: Tensor | None
+
     def __init__(self, quantizer: Quantizer, *, learn: bool, bank: MaskBank | None) -> None:
         super().__init__()
         self.spec, self.axis, self.bank = quantizer.spec, quantizer.axis, bank
@@ -69,8 +72,8 @@ class LearnedQuantizer(nn.Module):
     def scale(self) -> Tensor:
         """The scale as learned; of power-of-two designs the nearest power of two, with a straight-through gradient."""
         if self.log_step is None:
-            return self.base  # type: ignore[return-value]
-        exponent = self.log_step
+            return self.base
+        exponent: Tensor = self.log_step
         if self.spec.scale == "pow2":
             octaves = exponent / _LN2
             exponent = (octaves + (octaves.round() - octaves).detach()) * _LN2
@@ -85,7 +88,7 @@ class LearnedQuantizer(nn.Module):
             y = fake_quantize(x, self.spec, self.scale(), self.zero_point)
             return y if mask is None else torch.lerp(x, y, mask)
         apply: Any = _TensorStep.apply
-        return apply(x, self.scale(), self.spec, mask)  # type: ignore[no-any-return]
+        return apply(x, self.scale(), self.spec, mask)
 
     def _blocks(self, x: Tensor) -> Tensor:
         return fake_quantize_blocks(x.movedim(self.axis, -1), self.spec).movedim(-1, self.axis)

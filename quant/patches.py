@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,5 +70,6 @@ def _spread(x: Tensor, stride: tuple[int, ...]) -> Tensor:
         return x
     size = [(n - 1) * s + 1 for n, s in zip(x.shape[2:], stride, strict=True)]
     spread = x.new_zeros(*x.shape[:2], *size)
-    spread[(..., *(slice(None, None, s) for s in stride))] = x
+    places: tuple[Any, ...] = (..., *(slice(None, None, s) for s in stride))
+    spread[places] = x
     return spread

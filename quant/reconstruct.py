@@ -28,7 +28,7 @@ from hwsim.quant.rounding.nupes import Nupes
 from hwsim.quant.rounding.training import Training, train
 from hwsim.quant.walk import Stage, Walk
 
-Rounding = AdaRound | FlexRound | LearnedStep | Nupes
+Rounding = AdaRound | LearnedStep | Nupes
 
 
 class LearnedWeight(nn.Module):
@@ -111,8 +111,9 @@ class BlockTask:
         if self.config.rounding == "nupes":
             acts = draft.act_specs(name)
             return Nupes(*arguments, learn_exponent=not any(isinstance(spec.format, Power) for spec in acts))
+        kinds: dict[str, type[AdaRound] | type[LearnedStep]]
         kinds = {"adaround": AdaRound, "flexround": FlexRound, "step": LearnedStep}
-        return kinds[self.config.rounding](*arguments)  # type: ignore[no-any-return]
+        return kinds[self.config.rounding](*arguments)
 
     def run(self, seconds: float) -> None:
         """Learn, then give the draft what was learned."""
@@ -152,7 +153,7 @@ class BlockTask:
             draft.set_codes(name, *rounding.harden())
         for tensor, quantizer in self.quantizers.items():
             if quantizer.log_step is not None:
-                draft.set_step(tensor, quantizer.result(), quantizer.zero_point)  # type: ignore[arg-type]
+                draft.set_step(tensor, quantizer.result(), quantizer.zero_point)
 
 
 class _Clock:

@@ -28,7 +28,7 @@ class Segment:
     module: GraphModule
 
     def __call__(self, *values: Tensor) -> tuple[Tensor, ...]:
-        return self.module(*values)  # type: ignore[no-any-return]
+        return self.module(*values)
 
 
 class Skeleton:

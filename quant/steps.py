@@ -56,7 +56,7 @@ class Entry:
         return _load(self.config) if isinstance(self.config, str) else self.config
 
     def function(self) -> Callable[..., Any]:
-        return _load(self.run)  # type: ignore[no-any-return]
+        return _load(self.run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ class Translation:
 
         A quantized weight is written by the scheme; any other as it is.
         """
-        layer = a.node.meta.get("layer")
+        layer = str(a.node.meta.get("layer", ""))
         if layer not in self.model.codes or not isinstance(argument, Node) or argument.op != "get_attr":
             return self.tensor(argument), False
         codes = self.model.codes[layer]

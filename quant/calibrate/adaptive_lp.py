@@ -8,7 +8,7 @@ of numbers (relative squared error) elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hwsim.capture.detectors import HeadSpec
-from hwsim.quant.calibrate.output_search import OutputSearch
+from hwsim.quant.calibrate.output_search import Knob, OutputSearch, tensor_knob, weight_knob
 from hwsim.quant.draft import Draft
-from hwsim.quant.observers import Scale
+from hwsim.quant.observers import Lp, weight_scale
 from hwsim.quant.output_loss import prediction_difference, relative_change
 
 
@@ -31,55 +31,73 @@ class AdaptiveLp:
     powers : candidate p; the paper names a similar set.
     threshold : of the float score above which boxes count.
     rows : calibration rows that are looked at.
+    weights : choose a p for weights too; else they keep the scales that the recipe gave them.
     """
 
     powers: tuple[float, ...] = (1.0, 1.5, 2.0, 2.4, 3.0, 3.5, 4.0)
     threshold: float = 0.05
     rows: int = 64
+    weights: bool = True
 
 
 def adapt(draft: Draft, config: AdaptiveLp) -> None:
-    """Start every tensor from the one p that serves the network best, then let each in order take a better one.
+    """Start from the one p that serves the whole network best, then let each tensor in order take a better one.
 
     The loss on the rows that are looked at is therefore at most that of the best p for all. `draft.notes["adaptive_lp"]`
-    then says what one p for all costs (`fixed`), what the chosen ones cost (`loss`) and, by tensor (`tensors`), the p
-    that was taken and what each would cost.
+    then says what one p for all costs (`fixed`), what the chosen ones cost (`loss`), and what was taken by tensor
+    (`tensors`) and by the layer of a weight (`weights`): the `p`, and the `losses` of all.
     """
     head = draft.network.head
 
     def loss(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> float:
         return output_loss(wanted, found, head, config.threshold)
 
-    options = {name: _scales(draft, name, config.powers) for name in draft.quantizers}
+    weights = _weight_knobs(draft, config) if config.weights else []
+    tensors = _tensor_knobs(draft, config)
     search = OutputSearch(draft, loss, config.rows)
     fixed = []
     for place in range(len(config.powers)):
-        _take(draft, options, place)
+        _set_all([*weights, *tensors], place)
         fixed.append(search.total())
     start = min(range(len(fixed)), key=fixed.__getitem__)
-    _take(draft, options, start)
-    chosen = search.improve(options.__getitem__, "adaptive-lp")
-    tensors = {
-        name: {"p": config.powers[start if choice.taken is None else choice.taken], "losses": list(choice.losses)}
-        for name, choice in chosen.items()
+    _set_all([*weights, *tensors], start)
+    found = search.improve([*weights, *tensors], start, "adaptive-lp")
+
+    def taken(knobs: Sequence[Knob]) -> dict[str, object]:
+        return {
+            knob.name: {"p": config.powers[place], "losses": losses} for knob, place, losses in found if knob in knobs
+        }
+
+    draft.notes["adaptive_lp"] = {
+        "fixed": dict(zip(config.powers, fixed, strict=True)),
+        "loss": search.total(),
+        "tensors": taken(tensors),
+        "weights": taken(weights),
     }
-    by_power = dict(zip(config.powers, fixed, strict=True))
-    draft.notes["adaptive_lp"] = {"fixed": by_power, "loss": search.total(), "tensors": tensors}
 
 
-def _scales(draft: Draft, name: str, powers: Sequence[float]) -> Sequence[Scale]:
-    """The scale of a tensor for each p; none where a rule sets it."""
-    spec = draft.quantizers[name].spec
-    if spec.is_native or spec.mx_name is not None:
-        return []
-    return draft.calibration.observers[name].scales(spec, powers)
+def _tensor_knobs(draft: Draft, config: AdaptiveLp) -> list[Knob]:
+    """Of tensors whose scale is free."""
+    observers = draft.calibration.observers
+    return [
+        tensor_knob(draft, name, observers[name].scales(quantizer.spec, config.powers))
+        for name, quantizer in draft.quantizers.items()
+        if not quantizer.spec.is_native and quantizer.spec.mx_name is None
+    ]
 
 
-def _take(draft: Draft, options: Mapping[str, Sequence[Scale]], place: int) -> None:
-    """The same p for every tensor."""
-    for name, scales in options.items():
-        if scales:
-            draft.set_step(name, *scales[place])
+def _weight_knobs(draft: Draft, config: AdaptiveLp) -> list[Knob]:
+    """Of weights whose scale is free."""
+    return [
+        weight_knob(draft, name, [weight_scale(weight.rows, weight.spec, Lp(p)) for p in config.powers])
+        for name, weight in draft.weights.items()
+        if not weight.spec.is_native and weight.spec.mx_name is None
+    ]
+
+
+def _set_all(knobs: Sequence[Knob], place: int) -> None:
+    for knob in knobs:
+        knob.settings[place]()
 
 
 def output_loss(wanted: Sequence[Tensor], found: Sequence[Tensor], head: HeadSpec | None, threshold: float) -> float:

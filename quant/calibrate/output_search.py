@@ -1,15 +1,16 @@
-"""Choosing the scale of each tensor by what it does to the network's outputs, tensor by tensor in order of execution.
+"""Choosing scales by what they do to the network's outputs, one after the other in order of execution.
 
-Every candidate costs one pass through the part of the network behind the tensor. All other tensors and all weights are
-quantized as they stand, and a scale moves only where the outputs then differ less: the loss never rises, so that what a
-search starts from bounds what it ends with. Judging a tensor in the float network instead, as the papers leave open,
-gives no such bound: errors of tensors add up, or cancel.
+Every candidate costs one pass through the part of the network behind it. Everything else is quantized as it stands, and
+the best candidate is taken, the present one included: the loss never rises, so that what a search starts from bounds
+what it ends with. Judging each tensor with the rest of the network in float, which the papers leave open, gives no such
+bound: errors of tensors add up or cancel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,28 +19,41 @@ from torch.fx import Node
 from hwsim.quant.draft import Draft
 from hwsim.quant.observers import Scale
 from hwsim.quant.output_loss import tensors_of
-from hwsim.quant.segment import Segment, Skeleton
+from hwsim.quant.segment import Skeleton
 
 OutputLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], float]
-Candidates = Callable[[str], Sequence[Scale]]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What became of one tensor.
+class Knob:
+    """Something of a draft that can be set to one of several candidates.
 
     Attributes
     ----------
-    taken : the place of its new scale among the candidates; None where none was better than the scale it had.
-    losses : of the network's outputs under each candidate.
+    name : of the tensor, or of the layer that holds the weight.
+    target : of the graph: the submodule of a quantizer, or the buffer of a weight.
+    settings : each sets the draft to one candidate.
     """
 
-    taken: int | None
-    losses: tuple[float, ...]
+    name: str
+    target: str
+    settings: Sequence[Callable[[], None]]
+
+
+def tensor_knob(draft: Draft, name: str, scales: Sequence[Scale]) -> Knob:
+    """The scale of a tensor."""
+    return Knob(name, draft.quantizer_target(name), [partial(draft.set_step, name, *scale) for scale in scales])
+
+
+def weight_knob(draft: Draft, name: str, scales: Sequence[Scale]) -> Knob:
+    """The scale of a weight, rounded to nearest."""
+    weight = draft.weights[name]
+    settings = [partial(draft.set_codes, name, weight.rows, weight.spec, *scale) for scale in scales]
+    return Knob(name, draft.attribute(name), settings)
 
 
 class OutputSearch:
-    """Moves the scales of a draft's tensors to where its outputs differ least from the float network's.
+    """Turns knobs of a draft to where its outputs differ least from the float network's.
 
     Parameters
     ----------
@@ -58,53 +72,51 @@ class OutputSearch:
         with torch.no_grad():
             return self.loss(self.wanted, tensors_of(self.draft.module(self.x)))
 
-    def improve(self, candidates: Candidates, what: str) -> dict[str, Choice]:
-        """One sweep over the tensors in order of execution.
+    def improve(self, knobs: Sequence[Knob], now: int, what: str) -> list[tuple[Knob, int, list[float]]]:
+        """One sweep over the knobs in order of execution.
 
         Parameters
         ----------
-        candidates : tensor name -> scales to try; none for tensors to leave alone.
+        now : the place, in the settings of every knob, of the one that stands; it is kept unless another is better.
         what : is being done, for progress.
 
         Returns
         -------
-        dict
-            The choice for each tensor that had candidates.
+        list
+            Each knob that the outputs depend on, the place of the setting that was taken, and the loss of each.
         """
-        draft, least = self.draft, self.total()
-        skeleton = Skeleton(draft, self.x)
-        places = [(place, node) for place, node in enumerate(skeleton.nodes) if node.op == "call_module"]
+        skeleton = Skeleton(self.draft, self.x)
+        order = sorted((place, i) for i, k in enumerate(knobs) if (place := _place(skeleton, k)) is not None)
         values: dict[Node, Tensor] = {skeleton.source: self.x}
-        chosen: dict[str, Choice] = {}
+        chosen: list[tuple[Knob, int, list[float]]] = []
         done = -1
-        for index, (place, node) in enumerate(places):
-            name = str(node.meta["quantizes"])
-            draft.say(f"{what} {name}", index, len(places))
-            options = candidates(name)
-            if not options:
-                continue
+        for index, (place, which) in enumerate(order):
+            knob = knobs[which]
+            self.draft.say(f"{what} {knob.name}", index, len(order))
             values, done = _advance(skeleton, values, done, place - 1), place - 1
-            rest = skeleton.segment(skeleton.nodes[place:], skeleton.results)
-            chosen[name] = self._choose(name, options, least, rest, values)
-            least = min(least, *chosen[name].losses)
-        draft.say(what, len(places), len(places))
+            losses = [self._loss_behind(skeleton, place, setting, values) for setting in knob.settings]
+            best = min(range(len(losses)), key=lambda i: (losses[i], i != now))
+            knob.settings[best]()
+            chosen.append((knob, best, losses))
+        self.draft.say(what, len(order), len(order))
         return chosen
 
-    def _choose(
-        self, name: str, options: Sequence[Scale], least: float, rest: Segment, values: dict[Node, Tensor]
-    ) -> Choice:
-        """Give a tensor the best of its candidates, or the scale it had."""
-        quantizer, losses = self.draft.quantizers[name], []
-        before = quantizer.scale, quantizer.zero_point
-        inputs = [values[node] for node in rest.inputs]
-        for option in options:
-            self.draft.set_step(name, *option)
-            with torch.no_grad():
-                losses.append(self.loss(self.wanted, tensors_of(rest(*inputs))))
-        best = min(range(len(options)), key=losses.__getitem__)
-        better = losses[best] < least
-        self.draft.set_step(name, *(options[best] if better else before))
-        return Choice(best if better else None, tuple(losses))
+    def _loss_behind(
+        self, skeleton: Skeleton, place: int, setting: Callable[[], None], values: dict[Node, Tensor]
+    ) -> float:
+        setting()
+        rest = skeleton.segment(skeleton.nodes[place:], skeleton.results)
+        with torch.no_grad():
+            return self.loss(self.wanted, tensors_of(rest(*(values[node] for node in rest.inputs))))
+
+
+def _place(skeleton: Skeleton, knob: Knob) -> int | None:
+    """The first node that reads what the knob sets, None where nothing does."""
+    for place, node in enumerate(skeleton.nodes):
+        quantizer = node.op == "call_module" and node.target == knob.target
+        if quantizer or any(n.op == "get_attr" and n.target == knob.target for n in node.all_input_nodes):
+            return place
+    return None
 
 
 def _advance(skeleton: Skeleton, values: dict[Node, Tensor], done: int, place: int) -> dict[Node, Tensor]:

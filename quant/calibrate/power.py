@@ -33,8 +33,9 @@ def choose_exponent(draft: Draft, config: PowerQuant) -> None:
         return
     bits = min(w.spec.bits for w in powers)
     narrowest = [w for w in powers if w.spec.bits == bits]
-    granularity = "tensor" if narrowest[0].spec.block == "tensor" else "channel"
-    exponent = round(power_exponent([w.rows for w in narrowest], bits, granularity, config.p), 4)
+    rows = [w.rows for w in narrowest]
+    by_tensor = narrowest[0].spec.block == "tensor"
+    exponent = round(power_exponent(rows, bits, "tensor" if by_tensor else "channel", config.p), 4)
     for weight in powers:
         weight.spec = _with_exponent(weight.spec, exponent)
     for quantizer in draft.quantizers.values():

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hwsim.quant.calibrate.output_search import OutputSearch
+from hwsim.quant.calibrate.output_search import OutputSearch, tensor_knob
 from hwsim.quant.draft import Draft
-from hwsim.quant.observers import Scale
 from hwsim.quant.output_loss import prediction_difference
 
 
@@ -19,29 +18,28 @@ class PredictionDifference:
 
     Attributes
     ----------
-    factors : of the scale that the recipe's range method gives.
+    factors : of the scale that the recipe's range method gives, tried beside it.
     temperature : of the softmax.
     rows : calibration rows that are looked at.
     """
 
-    factors: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3)
+    factors: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.15, 1.3)
     temperature: float = 1.0
     rows: int = 128
 
 
 def choose_scales(draft: Draft, config: PredictionDifference) -> None:
-    """Move the scale of each tensor to where predictions differ least from the float network's."""
-
-    def candidates(name: str) -> Sequence[Scale]:
-        quantizer = draft.quantizers[name]
-        spec = quantizer.spec
-        if spec.is_native or spec.mx_name is not None:
-            return []
-        factors = (0.25, 0.5, 1.0, 2.0) if spec.scale == "pow2" else config.factors
-        return [(quantizer.scale * factor, quantizer.zero_point) for factor in factors]
+    """Move the scale of each tensor to where predictions differ least from the float network's; never to worse."""
 
     def loss(wanted: Sequence[Tensor], found: Sequence[Tensor]) -> float:
         pairs = zip(wanted, found, strict=True)
         return sum(float(prediction_difference(w, f, config.temperature)) for w, f in pairs)
 
-    OutputSearch(draft, loss, config.rows).improve(candidates, "prediction-difference")
+    knobs = []
+    for name, quantizer in draft.quantizers.items():
+        spec = quantizer.spec
+        if not spec.is_native and spec.mx_name is None:
+            factors = (0.25, 0.5, 2.0) if spec.scale == "pow2" else config.factors
+            scales = [(quantizer.scale * factor, quantizer.zero_point) for factor in (1.0, *factors)]
+            knobs.append(tensor_knob(draft, name, scales))
+    OutputSearch(draft, loss, config.rows).improve(knobs, 0, "prediction-difference")

@@ -30,7 +30,7 @@ def corrected_inputs(stage: Stage, data: BlockData, config: Reconstruction) -> N
 
     A block without folded normalisation, or whose inputs are no floating-point tensors, is left as it is.
     """
-    known = [(node, found) for node in stage.block.nodes if (found := statistics_of(node)) is not None]
+    known = [(node, stats) for node in stage.block.nodes if (stats := statistics_of(node)) is not None]
     if not known or not all(store.data.is_floating_point() for store in data.floats):
         return
     watched = stage.segment([node for node, _ in known], floating=True)

@@ -30,6 +30,9 @@ class AdaRound(nn.Module):
     scale, zero_point : fixed.
     """
 
+    lower: Tensor
+    gap: Tensor
+
     def __init__(self, rows: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None) -> None:
         super().__init__()
         self.spec, self.scale, self.zero_point = spec, scale, zero_point
@@ -46,7 +49,7 @@ class AdaRound(nn.Module):
 
     def forward(self) -> Tensor:
         apply: Any = _SoftStep.apply
-        return apply(self.soft, self.lower, self.gap, self.weight, self.beta)  # type: ignore[no-any-return]
+        return apply(self.soft, self.lower, self.gap, self.weight, self.beta)
 
     def regularise(self, weight: float, beta: float | None) -> None:
         """Set the pull towards 0 and 1: its weight and exponent; no pull where beta is None."""

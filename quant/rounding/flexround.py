@@ -31,7 +31,7 @@ class FlexRound(LearnedStep):
         exponent = self.each + self.by_output
         if self.by_input is not None:
             exponent = exponent + self.by_input
-        return self.rows * torch.exp(-exponent)  # type: ignore[operator]
+        return self.rows * torch.exp(-exponent)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         shaping = [self.each, self.by_output, *([] if self.by_input is None else [self.by_input])]

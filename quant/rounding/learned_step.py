@@ -21,6 +21,9 @@ class LearnedStep(nn.Module):
     scale, zero_point : at the start; the zero point stays.
     """
 
+    rows: Tensor
+    start: Tensor
+
     def __init__(self, rows: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None) -> None:
         super().__init__()
         self.spec, self.zero_point = spec, zero_point
@@ -31,11 +34,11 @@ class LearnedStep(nn.Module):
 
     def shaped(self) -> Tensor:
         """The rows that are rounded."""
-        return self.rows  # type: ignore[return-value]
+        return self.rows
 
     def scale(self) -> Tensor:
         """The step as learned."""
-        return self.start if self.log_step is None else self.start * torch.exp(self.log_step)  # type: ignore[return-value, operator]
+        return self.start if self.log_step is None else self.start * torch.exp(self.log_step)
 
     def forward(self) -> Tensor:
         rows = self.shaped()

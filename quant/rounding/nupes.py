@@ -33,6 +33,10 @@ class Nupes(nn.Module):
     learn_exponent : of a power format; off where the layer's inputs share the exponent.
     """
 
+    unit: Tensor
+    values: Tensor
+    beta: float | None
+
     def __init__(
         self, rows: Tensor, spec: Scaled, scale: Tensor, zero_point: Tensor | None, learn_exponent: bool = True
     ) -> None:
@@ -119,7 +123,7 @@ def _pulled(share: Tensor, fraction: Tensor, weight: float, beta: float) -> Tens
     """The share itself, with the gradient of the regulariser sum 1 - |2f - 1|^beta added to that of the fraction."""
     side = 2.0 * fraction.detach() - 1.0
     pull = -2.0 * beta * weight * side.sign() * side.abs().pow(beta - 1.0)
-    return _Pull.apply(share, fraction, pull)  # type: ignore[no-any-return, no-untyped-call]
+    return _Pull.apply(share, fraction, pull)
 
 
 class _Pull(torch.autograd.Function):

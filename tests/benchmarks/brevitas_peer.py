@@ -38,6 +38,7 @@ warnings.filterwarnings("ignore")
 
 from brevitas import config as brevitas_config  # noqa: E402
 from brevitas.export.inference import quant_inference_mode  # noqa: E402
+from brevitas.fx.brevitas_tracer import symbolic_trace  # noqa: E402
 from brevitas.graph.base import ModuleInstanceToModuleInstance, ModuleToModuleByInstance  # noqa: E402
 from brevitas.graph.quantize import preprocess_for_quantize  # noqa: E402
 from brevitas_examples.common.learned_round.learned_round_args import (  # noqa: E402
@@ -246,9 +247,11 @@ def run(job: Job, network: nn.Module, data: dict[str, Tensor]) -> dict[str, Any]
         if job.measure_float:
             with watch("float_evaluate"):
                 reference = float(hits(network, data["x_test"], data["y_test"]).double().mean())
+        with watch("capture"):
+            traced = symbolic_trace(network)
         with watch("quantize"):
             model = preprocess_for_quantize(
-                network, equalize_iters=job.equalize, equalize_merge_bias=True, merge_bn=True
+                traced, trace_model=False, equalize_iters=job.equalize, equalize_merge_bias=True, merge_bn=True
             )
             model = insert_quantizers(model, job, unsigned_input=bool(x.min() >= 0)).eval()
             model(batches[0][0])
