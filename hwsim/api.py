@@ -120,7 +120,7 @@ def quantize(
     edge = edge or default_edge(recipe, weights)
     policy = Policy(weights, acts, edge, tuple(overrides), scale, acts_signed, unsigned_minifloat)
     policy.check()
-    data, held_out = calibration_and_evaluation(calib, evaluate, options or DataOptions(), seed)
+    data, held_out = calibration_and_evaluation(calib, evaluate, options or DataOptions(), seed, input_shape)
     network = network_of(model, input_shape=input_shape, data=data)
     prepared = Preparation(network, data.x, seed=seed, progress=progress)
     calibration, quantized = quantize_best(prepared, policy, plan, seed=seed, progress=progress)

@@ -130,7 +130,7 @@ def export_model(
     """
     plan = parse_recipe(recipe)
     policy.check()
-    calibration, held_out = calibration_and_evaluation(*data, options, seed)
+    calibration, held_out = calibration_and_evaluation(*data, options, seed, input_shape)
     network = network_of(model, input_shape=input_shape, data=calibration)
     _, quantized = quantize_best(Preparation(network, calibration.x, seed=seed), policy, plan, seed=seed)
     rows = held_out or calibration

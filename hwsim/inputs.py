@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from hwsim.capture.data_spec import Dataset, calibration_rows, check_disjoint, load_data
+from hwsim.capture.data_spec import Dataset, calibration_rows, check_disjoint, load_data, without_channel
 from hwsim.capture.graph import Network, capture
 from hwsim.capture.model_spec import load_model
 from hwsim.core.errors import InputError
@@ -102,13 +102,13 @@ def dataset_of(data: Any, options: DataOptions, name: str, split: str) -> Datase
 
 
 def calibration_and_evaluation(
-    calib: Any, evaluation: Any, options: DataOptions, seed: int
+    calib: Any, evaluation: Any, options: DataOptions, seed: int, input_shape: tuple[int, ...] | None = None
 ) -> tuple[Dataset, Dataset | None]:
     """Both sets, `#train` and `#test` where nothing else is said, checked to share no row."""
-    calibration = dataset_of(calib, options, "calibration data", "train")
+    calibration = without_channel(dataset_of(calib, options, "calibration data", "train"), input_shape)
     calibration = calibration_rows(calibration, options.rows, seed)
     if evaluation is None:
         return calibration, None
-    held_out = dataset_of(evaluation, options, "evaluation data", "test")
+    held_out = without_channel(dataset_of(evaluation, options, "evaluation data", "test"), input_shape)
     check_disjoint(calibration, held_out, options.allow_overlap)
     return calibration, held_out

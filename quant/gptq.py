@@ -17,6 +17,7 @@ from hwsim.quant.draft import Draft
 from hwsim.quant.grids import grid_of, needs_scratch, new_scratch, round_, stretched, working_dtype
 from hwsim.quant.groups import expand_groups
 from hwsim.quant.patches import gram
+from hwsim.quant.settings import check_ranges
 from hwsim.quant.sweep import safe_divisor
 from hwsim.quant.walk import LayerByLayer, Stage, each_layer
 
@@ -35,6 +36,10 @@ class GPTQ(LayerByLayer):
     damping: float = 0.01
     order: bool = True
     block: int = 128
+
+    def __post_init__(self) -> None:
+        LayerByLayer.__post_init__(self)
+        check_ranges("gptq", damping=(self.damping, 0.0, 1e6), block=(self.block, 1, 1e9))
 
 
 def gptq(draft: Draft, config: GPTQ) -> None:

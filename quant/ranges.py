@@ -15,6 +15,7 @@ from torch import Tensor
 from hwsim.core.formats import Int
 from hwsim.core.scaled import Scaled
 from hwsim.quant.grids import grid_of, stretched
+from hwsim.quant.settings import check_ranges
 from hwsim.quant.sweep import sweep
 
 _PIECE = 1 << 17
@@ -38,12 +39,18 @@ class Percentile:
 
     percent: float = 99.999
 
+    def __post_init__(self) -> None:
+        check_ranges("percentile", percent=(self.percent, 50.0, 100.0))
+
 
 @dataclass(frozen=True, slots=True)
 class MSE:
     """The scale of least squared error among `candidates`."""
 
     candidates: int = 100
+
+    def __post_init__(self) -> None:
+        check_ranges("mse", candidates=(self.candidates, 2, 100_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,9 @@ class Lp:
 
     p: float = 2.4
     candidates: int = 100
+
+    def __post_init__(self) -> None:
+        check_ranges("lp", p=(self.p, 0.5, 16.0), candidates=(self.candidates, 2, 100_000))
 
 
 def scale_of_range(low: Tensor, high: Tensor, spec: Scaled) -> tuple[Tensor, Tensor | None]:

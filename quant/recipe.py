@@ -91,16 +91,22 @@ def parse_recipe(text: str) -> Recipe:
 
     if text in RECIPES:
         return RECIPES[text].recipe
-    if text.endswith(".toml"):
+    if text.endswith(".toml") or Path(text).is_dir():
         return _read_recipe(Path(text))
     steps: list[Step] = []
     for word in text.split("+"):
         if word in STEPS:
             steps.append(step(word))
-        elif word in RECIPES and not RECIPES[word].recipe.alternatives:
+        elif word in RECIPES and RECIPES[word].recipe.alternatives:
+            raise InputError(
+                f"{word} tries several recipes and takes no further steps",
+                where=f"recipe {text!r}",
+                hint="name it alone",
+            )
+        elif word in RECIPES:
             steps.extend(s for s in RECIPES[word].recipe.steps if s.word not in ("fold", "nearest"))
         else:
-            raise InputError(f"no step {word!r}", where=f"recipe {text!r}", hint=nearest(word, [*RECIPES, *STEPS]))
+            raise InputError(f"no step {word!r}", where=f"recipe {text!r}", hint=nearest(word, {*RECIPES, *STEPS}))
     return compose(text, steps)
 
 
@@ -143,10 +149,11 @@ def _read_recipe(path: Path) -> Recipe:
         raise InputError(str(error), where=str(path), hint="a TOML file is wanted") from None
     words = data.pop("steps", None)
     if not isinstance(words, list) or not words:
-        raise InputError("key 'steps' is missing", where=str(path), hint='e.g. steps = ["percentile", "nearest"]')
+        what = "key 'steps' is missing" if words is None else f"steps = {words!r}"
+        raise InputError(what, where=str(path), hint='a list of words, e.g. steps = ["percentile", "gptq"]')
     steps = []
     for word in words:
-        if word not in STEPS:
+        if not isinstance(word, str) or word not in STEPS:
             raise InputError(f"no step {word!r}", where=f"{path}: steps", hint=nearest(str(word), STEPS))
         steps.append(_configured(path, word, data.pop(word, {})))
     if data:
@@ -174,9 +181,21 @@ def _configured(path: Path, word: str, settings: Any) -> Step:
 
 
 def _check_type(where: str, key: str, value: Any, default: Any) -> None:
-    """A setting must be of the type of its default; numbers may be whole, and what may be None may be a number."""
-    if default is None or isinstance(value, type(default)):
-        return
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return
-    raise InputError(f"{key} = {value!r}", where=where, hint=f"a {type(default).__name__} is wanted, e.g. {default!r}")
+    """A setting must be of the type of its default; where that is a real number, a whole one will do."""
+    if isinstance(default, tuple):
+        kind: type = float if default and isinstance(default[0], float) else type(default[0]) if default else str
+        fits = isinstance(value, tuple) and all(_is(element, kind) for element in value)
+        wanted = f"a list of {_NAMES.get(kind, kind.__name__)}s"
+    else:
+        fits, wanted = _is(value, type(default)), f"a {_NAMES.get(type(default), type(default).__name__)}"
+    if not fits:
+        raise InputError(f"{key} = {value!r}", where=where, hint=f"{wanted} is wanted")
+
+
+_NAMES = {int: "whole number", float: "number", str: "string", bool: "truth value (true, false)"}
+
+
+def _is(value: Any, kind: type) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)

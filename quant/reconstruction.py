@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from hwsim.core.errors import InputError
+from hwsim.quant.settings import check_ranges
 
 LEAST_REACH = 6.0
 """Adam moves a parameter by about its learning rate an iteration. A soft rounding starts up to 2.4 (in units of V) from
@@ -31,8 +33,8 @@ class Reconstruction:
     steps : activation steps stay `fixed`, are learned `after` all weights (which are then learned without activation
         quantization), or `joint`ly.
     keep : probability that an element's activation quantization is kept, and of the quantized input in a mixture.
-    iterations, batch : of a block; rows of an iteration.
-    seconds : budget for the whole network, shared out by multiply-accumulates; 0 for none.
+    iterations, batch : of a block, at most; rows of an iteration.
+    seconds : budget for the whole network, shared out by multiply-accumulates; 0 for none. It lowers the iterations.
     patience : iterations without improvement of the smoothed loss after which a block only hardens; 0 for none.
     learning_rate : of rounding parameters; 0 chooses by rounding and iterations. For soft roundings
         learning_rate * iterations must reach 6.
@@ -75,11 +77,7 @@ class Reconstruction:
                 raise InputError(
                     f"{key} = {getattr(self, key)!r}", where="round", hint=f"allowed: {', '.join(allowed)}"
                 )
-        for key in ("iterations", "batch"):
-            if getattr(self, key) < 1:
-                raise InputError(f"{key} = {getattr(self, key)}", where="round", hint="allowed: 1 and up")
-        if not 0.0 < self.keep <= 1.0:
-            raise InputError(f"keep = {self.keep}", where="round", hint="a probability above 0, up to 1")
+        self._check_ranges()
         soft = self.rounding in ("adaround", "nupes")
         if soft and 0.0 < self.learning_rate * self.iterations < LEAST_REACH:
             raise InputError(
@@ -87,6 +85,18 @@ class Reconstruction:
                 where="round",
                 hint=f"at least {LEAST_REACH:g}, or roundings stay where they are; without it a rate is chosen",
             )
+
+    def _check_ranges(self) -> None:
+        zero_and_up = "seconds patience learning_rate step_rate pull prediction distribution_steps memory_mb".split()
+        check_ranges(
+            "round",
+            **{key: (getattr(self, key), 1, inf) for key in ("iterations", "batch")},
+            **{key: (getattr(self, key), 0.0, inf) for key in zero_and_up},
+            **{key: (getattr(self, key), 1e-6, inf) for key in ("temperature", "closeness", "beta_start", "beta_end")},
+            keep=(self.keep, 1e-6, 1.0),
+            warmup=(self.warmup, 0.0, 0.99),
+            power=(self.power, 0.5, 16.0),
+        )
 
     @property
     def rounding_rate(self) -> float:

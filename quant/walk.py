@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch.fx import Node
 from hwsim.quant.blocks import Block, Granularity, find_blocks
 from hwsim.quant.draft import Draft, DraftWeight
 from hwsim.quant.segment import Segment, Skeleton
+from hwsim.quant.settings import check_ranges
 from hwsim.quant.store import Arena, Store
 
 MEMORY_MB = 2048.0
@@ -35,6 +37,14 @@ class LayerByLayer:
     rows: int = 1024
     batch: int = 64
     memory_mb: float = MEMORY_MB
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            "layer by layer",
+            rows=(self.rows, 1, inf),
+            batch=(self.batch, 1, inf),
+            memory_mb=(self.memory_mb, 0.0, inf),
+        )
 
 
 class Stage:

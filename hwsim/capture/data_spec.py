@@ -87,6 +87,14 @@ def load_data(
     return Dataset(rows, labels, body, split, _digest(rows, labels))
 
 
+def without_channel(data: Dataset, input_shape: tuple[int, ...] | None) -> Dataset:
+    """Rows (1, H, W) as (H, W) where the input shape says so: files of rank 3 are read as images of one channel."""
+    rows = tuple(data.x.shape[1:])
+    if input_shape is not None and rows[:1] == (1,) and rows[1:] == tuple(input_shape[1:]):
+        return replace(data, x=data.x[:, 0])
+    return data
+
+
 def calibration_rows(dataset: Dataset, n: int = 1024, seed: int = 0) -> Dataset:
     """The first `n` rows of a seeded permutation, or all rows, permuted, where there are fewer."""
     if n < 1:

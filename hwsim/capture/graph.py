@@ -182,7 +182,11 @@ def _export_error(error: Exception, name: str, examples: tuple[Tensor, ...]) -> 
             where=name,
             hint="data-dependent control flow and calls out of torch cannot be captured; trace around them",
         )
-    return InputError(f"it does not run on inputs of shape {shapes}: {first}", where=name, hint="check --input-shape")
+    return InputError(
+        f"it does not run on inputs of shape {shapes}: {first}",
+        where=name,
+        hint="check --input-shape; rows (N, H, W) of a file count as images 1,1,H,W unless it is 1,H,W",
+    )
 
 
 def _refuse_recurrent(model: nn.Module) -> None:

@@ -111,7 +111,8 @@ def run_recipes(as_json: options.Json = False) -> None:
     steps = [{"name": name, "kind": entry.kind, "summary": entry.summary} for name, entry in STEPS.items()]
 
     def lines() -> Iterator[str]:
-        yield from table(("recipe", "what it does", "time"), [(r["name"], r["summary"], r["cost"]) for r in recipes])
+        headers = ("recipe", "what it does", "time", "source")
+        yield from table(headers, [(r["name"], r["summary"], r["cost"], r["source"]) for r in recipes])
         yield ""
         yield from table(("step", "kind", "what it does"), [(s["name"], s["kind"], s["summary"]) for s in steps])
 

@@ -176,6 +176,8 @@ def _choices(workload: Workload, policy: Policy) -> dict[str, tuple[Scaled, Scal
 
 def _pair(policy: Policy, text: str, base: tuple[Scaled, Scaled]) -> tuple[Scaled, Scaled]:
     first, comma, second = text.partition(",")
+    if "," in second:
+        raise InputError(f"{text!r}", where="formats of a layer", hint="FMT for both, FMT,FMT, FMT, or ,FMT")
     weight = policy.weight_spec(first) if first else base[0]
     if not comma:
         second = first

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import InputError
-from hwsim.core.formats import Binary, Minifloat
+from hwsim.core.formats import Binary, Minifloat, Power
 from hwsim.core.scaled import parse
 from hwsim.exchange.bit_packing import is_signed_code, pack_codes, row_bytes, unpack_codes
 from hwsim.exchange.c_header import header_of
@@ -133,6 +133,8 @@ def _record(model: QuantizedModel, name: str, codes: WeightCodes) -> dict[str, A
         )
     elif isinstance(fmt, Binary):
         kind = "0 is -1, 1 is +1"
+    elif isinstance(fmt, Power):
+        kind = f"two's complement k, value sign(k) (|k| / {fmt.max_code})^(1 / {fmt.exponent:g})"
     return {
         "name": name,
         "format": str(spec),

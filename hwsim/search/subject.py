@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hwsim.capture.data_spec import Dataset, calibration_rows, check_disjoint, load_data
+from hwsim.capture.data_spec import Dataset, calibration_rows, check_disjoint, load_data, without_channel
 from hwsim.capture.detectors import DetectionTruth
 from hwsim.capture.graph import Network, capture
 from hwsim.capture.model_spec import ModelSource, load_model
@@ -98,8 +98,8 @@ def load_subject(config: StudyConfig) -> Subject:
         As the MODEL and DATA strings say; overlapping rows; a model without data of its own and none given.
     """
     source = load_model(config.model.spec, config.model.input_shape)
-    calib, evaluation = _load_data(config, source)
     shape = config.model.input_shape
+    calib, evaluation = (without_channel(data, shape) for data in _load_data(config, source))
     example = torch.zeros(shape, dtype=calib.x.dtype) if shape else calib.x[:1]
     network = fold_batchnorm(capture(source.model, example, name=source.name))
     rows = {seed: calibration_rows(calib, config.data.calib_rows, seed) for seed in config.quant.seeds}

@@ -2,29 +2,34 @@
 the normalisation would give it if its statistics were taken again on the quantized network.
 
 The factor goes into the channel's weight scale where the format has one that is free (`@channel` or groups, `:f32`);
-elsewhere the mean alone is restored. Layers without a folded normalisation are left.
+elsewhere the mean alone is restored. Layers without a folded normalisation are left. Where the float network
+contradicts the kept statistics on the calibration rows, its own are taken.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from hwsim.quant.correct.bias import channel_moments
 from hwsim.quant.draft import Draft, DraftWeight
-from hwsim.quant.statistics import statistics_of
+from hwsim.quant.statistics import BatchStatistics, statistics_of
 from hwsim.quant.walk import LayerByLayer, each_layer
 
 LARGEST_FACTOR = 2.0
 _EPSILON = 1e-8
+_FAR = 0.7  # the logarithm of a factor of two between deviations
+_FAR_SHARE = 0.25  # of channels that may be far before the statistics are not believed
 
 
 def recalibrate(draft: Draft, config: LayerByLayer) -> None:
     """Restore the statistics of every layer that a batch normalisation was folded into, in order of execution."""
-    for stage, weight in each_layer(draft, config, "bn", follow_float=False):
+    for stage, weight in each_layer(draft, config, "bn", follow_float=True):
         name = weight.layer.name
-        wanted, bias = statistics_of(draft.nodes[name]), draft.bias(name)
-        if wanted is None or bias is None:
+        kept, bias = statistics_of(draft.nodes[name]), draft.bias(name)
+        if kept is None or bias is None:
             continue
+        wanted = _believed(kept, *channel_moments(stage, weight.layer, floating=True))
         mean, variance = channel_moments(stage, weight.layer, floating=False)
         factor = torch.ones_like(mean)
         if _scales_freely(weight):
@@ -32,6 +37,19 @@ def recalibrate(draft: Draft, config: LayerByLayer) -> None:
             factor = torch.where(variance > _EPSILON, ratio, factor).clamp(1 / LARGEST_FACTOR, LARGEST_FACTOR)
             _scale_rows(draft, name, factor)
         draft.set_bias(name, ((bias.double() - mean) * factor + wanted.mean).to(bias.dtype))
+
+
+def _believed(kept: BatchStatistics, mean: Tensor, variance: Tensor) -> BatchStatistics:
+    """What the normalisation kept; where the float network itself contradicts it on the calibration rows (random
+    weights, other data), what that network gives."""
+    std = variance.sqrt()
+    usual = (kept.std > _EPSILON) & (std > _EPSILON)
+    ratio = (std / kept.std.clamp(min=_EPSILON))[usual].log().abs()
+    shift = ((mean - kept.mean).abs() / kept.std.clamp(min=_EPSILON))[usual]
+    far = (ratio > _FAR) | (shift > 1.0)
+    if len(far) and float(far.double().mean()) > _FAR_SHARE:
+        return BatchStatistics(mean, std, kept.unit)
+    return kept
 
 
 def _scales_freely(weight: DraftWeight) -> bool:

@@ -63,15 +63,17 @@ def train(task: Training) -> int:
     optimizer = torch.optim.Adam(task.groups, betas=(0.9, 0.999), fused=_fusable(task.groups))
     total, done, progress = config.iterations, 0, 0.0
     watch = _Plateau(config.patience)
-    start = time.perf_counter()
+    start = float("nan")
     with torch.enable_grad():
         while done < total:
             progress = max(progress, done / total)
             _schedule(task, optimizer, rates, progress)
             value = _iterate(task, optimizer)
             done += 1
+            if done == 1:  # the first iteration sets things up
+                start = time.perf_counter()
             if task.seconds and done == min(TIMED, total):
-                total = _affordable(task, (time.perf_counter() - start) / done, rates)
+                total = _affordable(task, (time.perf_counter() - start) / max(1, done - 1), rates)
             if watch.stalled(value, progress >= config.warmup):
                 total = min(total, done + max(1, int(LAST_STAGE * total)))
     return done

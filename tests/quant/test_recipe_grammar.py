@@ -59,7 +59,7 @@ def test_words_compose() -> None:
         ("gptq+adaround", "two steps"),
         ("equalize+equalize", "two steps"),
         ("adarond", "did you mean 'adaround'"),
-        ("rtn+minifloat-ptq-best", "no step"),
+        ("rtn+minifloat-ptq-best", "name it alone"),
     ],
 )
 def test_what_does_not_compose_is_refused(text: str, message: str) -> None:
@@ -134,3 +134,29 @@ def test_the_best_alternative_is_the_one_that_changes_outputs_least() -> None:
 )
 def test_papers_keep_the_first_and_the_last_layer_at_eight_bits(recipe: str, weights: str, edge: str) -> None:
     assert default_edge(recipe, weights) == edge
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('steps = [["qdrop"]]', "no step ['qdrop']"),
+        ("steps = []", "a list of words"),
+        ('steps = ["lp"]\n[lp]\np = -3.0', "p = -3.0"),
+        ('steps = ["lp"]\n[lp]\np = nan', "p = nan"),
+        ('steps = ["mse"]\n[mse]\ncandidates = 0', "candidates = 0"),
+        ('steps = ["gptq"]\n[gptq]\ndamping = -1.0', "damping = -1.0"),
+        ('steps = ["gptq"]\n[gptq]\nrows = 0', "rows = 0"),
+        ('steps = ["qdrop"]\n[qdrop]\nblocks = [1, 2]', "a list of strings"),
+        ('steps = ["qdrop"]\n[qdrop]\nseconds = -1', "seconds = -1"),
+        ('steps = ["qdrop"]\n[qdrop]\niterations = true', "a whole number"),
+        ('steps = ["qdrop"]\n[qdrop]\nlearning_rate = -1.0', "learning_rate = -1.0"),
+        ('steps = ["qdrop"]\n[qdrop]\nwarmup = 5.0', "warmup = 5.0"),
+        ('steps = ["pd-quant"]\n[pd-quant]\ntemperature = 0.0', "temperature = 0.0"),
+    ],
+)
+def test_settings_outside_their_range_are_named(tmp_path: Path, body: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(body + "\n")
+    with pytest.raises(InputError) as caught:
+        parse_recipe(str(path))
+    assert message in str(caught.value) and "mine.toml" in str(caught.value)
