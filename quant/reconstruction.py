@@ -107,9 +107,13 @@ class Reconstruction:
             return max(1e-3, 12.0 / self.iterations)
         if self.rounding == "nupes":
             return max(1e-3, LEAST_REACH / self.iterations)
-        return min(max(2e-4, 0.8 / self.iterations), 4e-3)
+        return min(max(2e-4, 3.0 / self.iterations), 3e-2)
 
     @property
     def activation_rate(self) -> float:
         """The learning rate of activation steps and of learned weight steps."""
-        return self.step_rate or min(max(4e-5, 0.2 / self.iterations), 2e-3)
+        if self.step_rate > 0:
+            return self.step_rate
+        if self.rounding == "flexround":  # its weight steps are to move as fast as its divisors
+            return min(max(4e-5, 0.8 / self.iterations), 1e-2)
+        return min(max(4e-5, 0.2 / self.iterations), 2e-3)

@@ -43,9 +43,9 @@ class AdaptiveLp:
 def adapt(draft: Draft, config: AdaptiveLp) -> None:
     """Start from the one p that serves the whole network best, then let each tensor in order take a better one.
 
-    The loss on the rows that are looked at is therefore at most that of the best p for all. `draft.notes["adaptive_lp"]`
-    then says what one p for all costs (`fixed`), what the chosen ones cost (`loss`), and what was taken by tensor
-    (`tensors`) and by the layer of a weight (`weights`): the `p`, and the `losses` of all.
+    The loss on the rows that are looked at is therefore at most that of the best p for all.
+    `draft.notes["adaptive_lp"]` then says what one p for all costs (`fixed`), what the chosen ones cost (`loss`), and
+    what was taken by tensor (`tensors`) and by the layer of a weight (`weights`): the `p`, and the `losses` of all.
     """
     head = draft.network.head
 

@@ -19,7 +19,7 @@ from torch.fx import Node
 from hwsim.quant.draft import Draft
 from hwsim.quant.observers import Scale
 from hwsim.quant.output_loss import tensors_of
-from hwsim.quant.segment import Skeleton
+from hwsim.quant.segment import Segment, Skeleton
 
 OutputLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], float]
 
@@ -94,20 +94,22 @@ class OutputSearch:
             knob = knobs[which]
             self.draft.say(f"{what} {knob.name}", index, len(order))
             values, done = _advance(skeleton, values, done, place - 1), place - 1
-            losses = [self._loss_behind(skeleton, place, setting, values) for setting in knob.settings]
+            losses = self._losses(knob, skeleton.segment(skeleton.nodes[place:], skeleton.results), values)
             best = min(range(len(losses)), key=lambda i: (losses[i], i != now))
             knob.settings[best]()
             chosen.append((knob, best, losses))
         self.draft.say(what, len(order), len(order))
         return chosen
 
-    def _loss_behind(
-        self, skeleton: Skeleton, place: int, setting: Callable[[], None], values: dict[Node, Tensor]
-    ) -> float:
-        setting()
-        rest = skeleton.segment(skeleton.nodes[place:], skeleton.results)
-        with torch.no_grad():
-            return self.loss(self.wanted, tensors_of(rest(*(values[node] for node in rest.inputs))))
+    def _losses(self, knob: Knob, rest: Segment, values: dict[Node, Tensor]) -> list[float]:
+        """Of each setting, seen through the part of the network that begins with what the knob sets."""
+        inputs, losses = [values[node] for node in rest.inputs], []
+        for setting in knob.settings:
+            setting()
+            setattr(rest.module, knob.target, getattr(self.draft.module, knob.target))
+            with torch.no_grad():
+                losses.append(self.loss(self.wanted, tensors_of(rest(*inputs))))
+        return losses
 
 
 def _place(skeleton: Skeleton, knob: Knob) -> int | None:

@@ -193,7 +193,7 @@ def brevitas_environment(folder: Path) -> Path:
 def write_inputs(folder: Path, model: nn.Module, options: argparse.Namespace) -> dict[str, Tensor]:
     """Weights and data for the peer in `folder`; the same tensors for this side."""
     held_out, pool = load_data(options.eval), load_data(options.calib)
-    assert held_out.y is not None and pool.y is not None
+    assert isinstance(held_out.y, Tensor) and isinstance(pool.y, Tensor)
     data = {"x_test": held_out.x, "y_test": held_out.y}
     for seed in range(options.seeds):
         rows = np.random.default_rng(seed).choice(len(pool), CALIBRATION_ROWS, replace=False)
@@ -210,11 +210,12 @@ class Peer:
         script = Path(__file__).with_name("brevitas_peer.py")
         arguments = [options.model, folder / "weights.pt", folder / "data.npz", "--threads", options.threads]
         threads = {"OMP_NUM_THREADS": str(options.threads)}
+        self.log = folder / "brevitas.log"
         self.process = subprocess.Popen(
             [python, script, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.log.open("w"),
             text=True,
             env={**os.environ, **threads, "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"},
         )
@@ -231,10 +232,11 @@ class Peer:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline() or '{"error": "the peer ended"}')
+        line = self.process.stdout.readline()
+        answer = json.loads(line) if line else {"error": "the process ended: " + self.log.read_text()[-2000:]}
         if "error" in answer:
-            raise RuntimeError(f"Brevitas: {answer['error']} in {json.dumps(job)}")
-        return answer  # type: ignore[no-any-return]
+            raise RuntimeError(f"Brevitas: {answer['error']}\nin {json.dumps(job)}")
+        return answer
 
 
 def compare(peer: Peer, model: nn.Module, data: dict[str, Tensor], options: argparse.Namespace) -> None:
@@ -364,7 +366,7 @@ def unpacked(hits: str) -> NDArray[np.float64]:
 
 def _seconds(pairs: list[tuple[Row, Row]], step: str) -> str:
     """Medians of both sides and the median of their ratios."""
-    return _shown([(a.seconds[step], b.seconds[step]) for a, b in pairs])
+    return _shown([(a.seconds.get(step, 0.0), b.seconds.get(step, 0.0)) for a, b in pairs])
 
 
 def _step_seconds(pairs: list[tuple[Row, Row]], phase: str, base: Mapping[tuple[str, int], float]) -> str:
@@ -376,7 +378,7 @@ def _step_seconds(pairs: list[tuple[Row, Row]], phase: str, base: Mapping[tuple[
 
 def _shown(pairs: list[tuple[float, float]]) -> str:
     theirs, ours = (median(side) for side in zip(*pairs, strict=True))
-    return f"{theirs:.2f} | {ours:.2f} | {median(a / b for a, b in pairs):.2f}"
+    return f"{theirs:.2f} | {ours:.2f} | {median(a / max(b, 1e-9) for a, b in pairs):.2f}"
 
 
 if __name__ == "__main__":
