@@ -16,7 +16,7 @@ help: ## list the targets
 demo: $(VENV)/.installed ## train, explore, predict, export and report on real digits: about 4 minutes after installation
 	$(BIN)/hwsim demo
 
-test: $(VENV)/.installed ## the tests that need nothing from outside: about 3 minutes
+test: $(VENV)/.installed ## the tests that need nothing from outside: 5 to 10 minutes
 	$(BIN)/python -m pytest
 
 test-all: $(VENV)/.installed ## every test; set HWSIM_SHARED=FOLDER for those that need outside data

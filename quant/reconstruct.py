@@ -125,7 +125,7 @@ class BlockTask:
         if self.config.distribution:
             corrected_inputs(self.stage, data, self.config)
         tail = Tail(self.stage, self.logits, self.config) if self.logits is not None else None
-        train(Training(segment.module, data, tail, groups, list(self.roundings.values()), self.config, seconds))
+        train(Training(segment.module, data, tail, groups, self.soft(), self.config, seconds))
         self._keep()
 
     def learned(self) -> dict[str, nn.Module]:
@@ -136,6 +136,10 @@ class BlockTask:
             for name, rounding in self.roundings.items()
         }
         return weights | {draft.quantizer_target(tensor): module for tensor, module in self.quantizers.items()}
+
+    def soft(self) -> list[AdaRound | Nupes]:
+        """The roundings that have to be hardened."""
+        return [rounding for rounding in self.roundings.values() if isinstance(rounding, AdaRound | Nupes)]
 
     def groups(self) -> list[dict[str, object]]:
         """Parameters with their learning rates."""

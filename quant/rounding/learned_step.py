@@ -46,9 +46,6 @@ class LearnedStep(nn.Module):
             return fake_quantize_blocks(rows.flatten(1), self.spec).view_as(rows)
         return fake_quantize(rows, self.spec, self.scale(), self.zero_point)
 
-    def regularise(self, weight: float, beta: float | None) -> None:
-        """There is nothing to harden."""
-
     def harden(self) -> tuple[Tensor, Scaled, Tensor, Tensor | None]:
         """Rows to round to nearest, format, scale and zero point."""
         with torch.no_grad():

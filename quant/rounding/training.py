@@ -43,7 +43,7 @@ class Training:
     run : block inputs -> tuple of outputs.
     tail : for the prediction difference, or None.
     groups : of parameters, each with `params`, `lr` and `role`.
-    roundings : to regularise.
+    soft : roundings to harden.
     seconds : budget; 0 for none.
     """
 
@@ -51,7 +51,7 @@ class Training:
     data: Data
     tail: Behind | None
     groups: list[dict[str, Any]]
-    roundings: Sequence[Any]
+    soft: Sequence[Any]
     config: Reconstruction
     seconds: float
 
@@ -105,7 +105,7 @@ def block_loss(found: Tensor, wanted: Tensor, power: float) -> Tensor:
 def _schedule(task: Training, optimizer: torch.optim.Optimizer, rates: list[float], progress: float) -> None:
     config = task.config
     beta = annealed_beta(progress, config.warmup, config.beta_start, config.beta_end)
-    for rounding in task.roundings:
+    for rounding in task.soft:
         rounding.regularise(config.pull, beta)
     falling = 0.5 * (1.0 + cos(pi * progress))
     hard = config.rounding in ("adaround", "nupes")

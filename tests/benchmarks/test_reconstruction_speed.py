@@ -103,6 +103,6 @@ def learned_iterations(word: str, channels: int, x: Tensor) -> Callable[[], None
 
     def run() -> None:
         groups = block.groups()
-        train(Training(segment.module, data, None, groups, list(block.roundings.values()), config, 0.0))
+        train(Training(segment.module, data, None, groups, block.soft(), config, 0.0))
 
     return run
