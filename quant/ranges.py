@@ -40,7 +40,7 @@ class Percentile:
     percent: float = 99.999
 
     def __post_init__(self) -> None:
-        check_ranges("percentile", percent=(self.percent, 50.0, 100.0))
+        check_ranges("percentile", percent=(self.percent, 0.0, 100.0))
 
 
 @dataclass(frozen=True, slots=True)
