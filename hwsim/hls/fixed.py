@@ -87,7 +87,7 @@ class Grid:
     def type(self) -> FixedType:
         """The narrowest type that holds every value, with at least one bit beside the sign."""
         signed = self.low < 0
-        bits = max((~self.low).bit_length() if signed else 0, self.high.bit_length()) + signed
+        bits = max((~self.low).bit_length() if signed else 0, max(self.high, 0).bit_length()) + signed
         bits = max(bits, 1 + signed)  # a tensor of zeros still has a wire
         return FixedType(bits, bits + self.exponent, signed)
 
