@@ -137,6 +137,7 @@ def cfws_trials(models: list[str], points: list[str], iterations: list[int]) -> 
             ("rtn-mse", recipe_of("mse")),
             ("cfws", recipe_of("split", kl, "weights-minmax")),
             ("split, min-max ranges", recipe_of("split", "minmax")),
+            ("split, MSE ranges", recipe_of("split", "mse")),
             ("equalize", recipe_of("equalize", "minmax")),
             ("equalize + cfws", recipe_of("equalize", "split", kl, "weights-minmax")),
             ("equalize + split, min-max ranges", recipe_of("equalize", "split", "minmax")),
