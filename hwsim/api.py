@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Model = nn.Module | Network | str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quantized:
     """A quantized network and how well it does.
 
@@ -39,16 +40,21 @@ class Quantized:
     ----------
     model : runnable; codes, scales, save.
     metric, float_metric : on the evaluation data, or None without any.
-    layers : per-layer rows (name, kind, weight, act, weight_sqnr_db, sqnr_db).
     seconds : of calibration, quantization and evaluation.
+    calibration : what was observed.
     """
 
     model: QuantizedModel
     metric: Metric | None
     float_metric: Metric | None
-    layers: tuple[Mapping[str, Any], ...]
     seconds: float
     calibration: Calibration
+
+    @cached_property
+    def layers(self) -> tuple[Mapping[str, Any], ...]:
+        """Per-layer rows (name, kind, weight, act, weight_sqnr_db, sqnr_db), measured when first asked for."""
+        noise = self.model.layer_sqnr_db(self.calibration)
+        return tuple(_layer_row(layer, noise) for layer in self.model.layers)
 
     def as_dict(self) -> dict[str, Any]:
         """The document of `hwsim quantize --json`."""
@@ -122,14 +128,12 @@ def quantize(
     policy.check()
     data, held_out = calibration_and_evaluation(calib, evaluate, options or DataOptions(), seed, input_shape)
     network = network_of(model, input_shape=input_shape, data=data)
-    prepared = Preparation(network, data.x, seed=seed, progress=progress)
+    prepared = Preparation(network, data.x, recipes=(plan,), seed=seed, progress=progress)
     calibration, quantized = quantize_best(prepared, policy, plan, seed=seed, progress=progress)
     metric = reference = None
     if held_out is not None:
         reference, metric = measure(calibration.network, quantized, held_out.x, held_out.y)
-    noise = quantized.layer_sqnr_db(calibration)
-    rows = tuple(_layer_row(layer, noise) for layer in quantized.layers)
-    return Quantized(quantized, metric, reference, rows, time.perf_counter() - start, calibration)
+    return Quantized(quantized, metric, reference, time.perf_counter() - start, calibration)
 
 
 def measure(network: Network, quantized: QuantizedModel, x: Any, y: Any) -> tuple[Metric, Metric]:

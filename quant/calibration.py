@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import InputError
 from hwsim.core.scaled import Scaled
 from hwsim.core.workload import COMPUTE
-from hwsim.quant.observers import Method, Observer, Scale
+from hwsim.quant.observers import EVERYTHING, Lp, Method, Observer, Scale
+from hwsim.quant.streaming import Keep
 
 REFERENCE_ROWS = 64  # rows kept for signal-to-noise figures
 
@@ -43,19 +44,27 @@ class Calibration:
     ----------
     network : the float network, batch normalisation folded.
     observers : by tensor (producing layer or network input), for every tensor that a compute layer reads.
-    reference : float outputs of each compute layer for the first rows.
-    sample : the calibration rows that `reference` belongs to.
+    sample : the first calibration rows, which `reference` belongs to.
     x : all calibration rows.
+    observe : makes observers anew that keep what is said.
     weights, scales : what designs made of it share: weights rounded to nearest, scales of tensors.
     """
 
     network: Network
     observers: Mapping[str, Observer]
-    reference: Mapping[str, Tensor]
     sample: Tensor
     x: Tensor
+    observe: Callable[[Keep], Mapping[str, Observer]]
     weights: dict[tuple[str, str, str], NearestWeight] = field(default_factory=dict)
     scales: dict[tuple[str, str, Method], Scale] = field(default_factory=dict)
+    _reference: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Mapping[str, Tensor]:
+        """Float outputs of each compute layer for `sample`."""
+        if not self._reference:
+            self._reference = layer_outputs(self.network, self.sample)
+        return self._reference
 
     @property
     def non_negative(self) -> frozenset[str]:
@@ -65,8 +74,19 @@ class Calibration:
         """Scale and zero point of a tensor, computed once for all designs that want the same."""
         key = (name, str(spec), method)
         if key not in self.scales:
-            self.scales[key] = self.observers[name].scale(spec, method)
+            self.scales[key] = self._observer(name, spec, method).scale(spec, method)
         return self.scales[key]
+
+    def act_scales(self, name: str, spec: Scaled, powers: Sequence[float]) -> list[Scale]:
+        """Scale and zero point of a tensor for each power p of `Lp`."""
+        return self._observer(name, spec, Lp()).scales(spec, powers)
+
+    def _observer(self, name: str, spec: Scaled, method: Method) -> Observer:
+        """The observer of a tensor; where it kept too little, the rows pass through the network once more."""
+        kept, wanted = self.observers[name].keep, self.observers[name].needs(spec, method)
+        if not kept.covers(wanted):
+            self.observers = self.observe(kept | wanted)
+        return self.observers[name]
 
 
 class Watch(Interpreter):
@@ -86,7 +106,13 @@ class Watch(Interpreter):
 
 
 def calibrate(
-    network: Network, x: Tensor, *, batch: int = 128, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    network: Network,
+    x: Tensor,
+    *,
+    keep: Keep = EVERYTHING,
+    batch: int = 128,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Observe every tensor that a compute layer reads.
 
@@ -94,6 +120,7 @@ def calibrate(
     ----------
     network : float, batch normalisation folded.
     x : calibration inputs, shape (rows, ...).
+    keep : of each tensor; methods that need more have the rows pass through once more.
 
     Raises
     ------
@@ -107,16 +134,20 @@ def calibrate(
         if layer.kind in COMPUTE:
             for name in layer.inputs[: {"attention": 3, "matmul": 2}.get(layer.kind, 1)]:
                 axes.setdefault(workload.origin(name), 1 if layer.kind == "conv" else -1)
-    observers = {name: Observer(axis=axis, seed=seed, name=name) for name, axis in axes.items()}
-    step = network.fixed_batch or batch
-    with torch.inference_mode():
+
+    def observe(keep: Keep) -> dict[str, Observer]:
+        step = network.fixed_batch or max((size for _, _, size in keep.batch_percentiles), default=batch)
+        rows = len(x) - len(x) % step if network.fixed_batch else len(x)
+        observers = {name: Observer(axis=axis, keep=keep, seed=seed, name=name) for name, axis in axes.items()}
         watch = Watch(network, frozenset(observers), lambda name, value: observers[name].update(value))
-        for start in range(0, len(x) - len(x) % step if network.fixed_batch else len(x), step):
-            watch.run(x[start : start + step])
-            if progress:
-                progress(min(start + step, len(x)), len(x))
-    sample = x[: network.fixed_batch or REFERENCE_ROWS]
-    return Calibration(network, observers, layer_outputs(network, sample), sample, x)
+        with torch.inference_mode():
+            for start in range(0, rows, step):
+                watch.run(x[start : start + step])
+                if progress:
+                    progress(min(start + step, len(x)), len(x))
+        return observers
+
+    return Calibration(network, observe(keep), x[: network.fixed_batch or REFERENCE_ROWS], x, observe)
 
 
 def layer_outputs(network: Network, x: Tensor) -> dict[str, Tensor]:

@@ -15,11 +15,12 @@ from hwsim.quant.block_kernels import block_scales, tensor_scale_of
 from hwsim.quant.calibrate.kl import KL, kl_range
 from hwsim.quant.groups import group_count, group_views
 from hwsim.quant.ranges import MSE, Lp, MinMax, Percentile, scale_of_range, search_range, search_ranges
-from hwsim.quant.streaming import Reservoir, Tails, fold, rank_from_top
+from hwsim.quant.streaming import BatchPercentiles, Keep, Reservoir, Tails, fold, rank_from_top
 
 __all__ = ["KL", "MSE", "Lp", "Method", "MinMax", "Observer", "Percentile", "weight_scale"]
 
 Method = MinMax | Percentile | MSE | Lp | KL
+EVERYTHING = Keep(tails=True, sample=True)
 Scale = tuple[Tensor, Tensor | None]
 
 
@@ -55,21 +56,31 @@ def weight_scale(w: Tensor, spec: Scaled, method: Method) -> Scale:
 
 
 class Observer:
-    """What passed through one tensor of a network: extremes, tails and a seeded sample, in bounded memory.
+    """What passed through one tensor of a network: extremes, and what else is to be kept, in bounded memory.
 
     Parameters
     ----------
     axis : the channel axis.
+    keep : tails and a seeded sample serve every method but averaged percentiles.
     samples : elements to keep, about; at least 256 positions with all their channels.
     seed : of the sample.
     name : of the tensor, for messages.
     """
 
-    def __init__(self, *, axis: int = 1, samples: int = 1 << 17, seed: int = 0, name: str = "activation") -> None:
-        self.axis, self.name = axis, name
+    def __init__(
+        self,
+        *,
+        axis: int = 1,
+        keep: Keep = EVERYTHING,
+        samples: int = 1 << 17,
+        seed: int = 0,
+        name: str = "activation",
+    ) -> None:
+        self.axis, self.keep, self.name = axis, keep, name
         self.elements = 0
         self._reservoir = Reservoir(samples, seed)
         self._tails = Tails()
+        self._batches = {key: BatchPercentiles(*key) for key in sorted(keep.batch_percentiles)}
         self._dtype = torch.float32
         self._shape: tuple[int, ...] = ()
         self._low: NDArray[np.float64] = np.zeros(0)
@@ -102,8 +113,29 @@ class Observer:
         self._high = np.maximum(self._high, high) if self.elements else high
         self._dtype, self.elements = x.dtype, self.elements + x.numel()
         self._shape = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
-        self._reservoir.update(batch.x)
-        self._tails.update(batch)
+        if self.keep.sample:
+            self._reservoir.update(batch.x)
+        if self.keep.tails:
+            self._tails.update(batch)
+        for percentiles in self._batches.values():
+            if len(x) <= percentiles.rows or x.dim() < 2:
+                percentiles.update(batch)
+                continue
+            for part in x.split(percentiles.rows):
+                percentiles.update(fold(part, axis))
+
+    def needs(self, spec: Scaled, method: Method) -> Keep:
+        """What has to be kept for `scale(spec, method)`."""
+        by_channel = spec.block == "channel"
+        if spec.is_native or spec.scale in ("e8m0", "e4m3") or isinstance(method, MinMax):
+            return Keep()
+        if isinstance(method, Percentile):
+            if method.batch:
+                return Keep(batch_percentiles=frozenset({(method.percent, by_channel, method.batch)}))
+            if not by_channel and rank_from_top(method.percent, self.elements) < self._tails.size:
+                return Keep(tails=True)
+            return Keep(sample=True)
+        return Keep(tails=isinstance(method, KL) and not by_channel, sample=True)
 
     @property
     def low(self) -> float:
@@ -138,13 +170,17 @@ class Observer:
         ------
         InputError
             When nothing was observed, or for groups, which activations do not have.
+        ValueError
+            When what the method `needs` was not kept.
         """
         fixed = self._fixed_scale(spec)
         if fixed is not None:
             return fixed, None
+        if not self.keep.covers(wanted := self.needs(spec, method)):
+            raise ValueError(f"{self.name}: {method} needs {wanted}, kept: {self.keep}")
         rows, low, high = self._rows(spec)
         if isinstance(method, Percentile):
-            low, high = self._percentiles(rows, spec, method.percent)
+            low, high = self._percentiles(rows, spec, method)
         if isinstance(method, KL) and spec.block == "tensor":
             low, high = kl_range([self.weighted_sample()], low, high, spec, method)
             return self._in_shape(scale_of_range(low, high, spec), spec)
@@ -195,7 +231,14 @@ class Observer:
     def _in_shape(self, found: Scale, spec: Scaled) -> Scale:
         return _shaped(found, self._shape if spec.block == "channel" else (), self._dtype)
 
-    def _percentiles(self, rows: Tensor, spec: Scaled, percent: float) -> tuple[Tensor, Tensor]:
+    def _percentiles(self, rows: Tensor, spec: Scaled, method: Percentile) -> tuple[Tensor, Tensor]:
+        percent = method.percent
+        if method.batch:
+            key = percent, spec.block == "channel", method.batch
+            smallest, largest, magnitude = torch.from_numpy(self._batches[key].ends)
+            if spec.zero_point:
+                return smallest, largest
+            return (-magnitude, magnitude) if spec.format.min < 0 else (torch.zeros_like(largest), largest)
         rank = rank_from_top(percent, self.elements)
         if spec.block == "tensor" and rank < self._tails.size:
             tails = self._tails

@@ -32,6 +32,7 @@ class NamedRecipe:
 
 ONE_PASS = "one pass over the calibration data"
 SEARCH = "one pass and a search a tensor"
+AVERAGED = ("percentile", {"batch": 64})  # as Brevitas takes it
 LEARNED = "minutes: --recipe FILE.toml sets iterations or seconds"
 
 
@@ -41,7 +42,7 @@ def _recipe(name: str, *words: str | tuple[str, dict[str, Any]]) -> Recipe:
 
 
 def _minifloat(name: str, *words: str) -> Recipe:
-    return _recipe(name, "equalize", "percentile", "weights-minmax", *words)
+    return _recipe(name, "equalize", AVERAGED, "weights-minmax", *words)
 
 
 _ALTERNATIVES = (
@@ -49,7 +50,7 @@ _ALTERNATIVES = (
     _minifloat("minifloat-ptq/bias", "bias"),
     _minifloat("minifloat-ptq/gptq", "gptq", "bias"),
     _minifloat("minifloat-ptq/learned", "adaround", "bias"),
-    _recipe("minifloat-ptq/smooth-gptq", "equalize", "smooth", "percentile", "weights-minmax", "gptq", "bias"),
+    _recipe("minifloat-ptq/smooth-gptq", "equalize", "smooth", AVERAGED, "weights-minmax", "gptq", "bias"),
     _recipe("minifloat-ptq/mse-learned", "equalize", "mse", "weights-minmax", "adaround", "bias"),
 )
 
@@ -73,8 +74,8 @@ _ENTRIES = (
         SEARCH,
     ),
     NamedRecipe(
-        _recipe("rtn-percentile", "percentile"),
-        "round to nearest, activation scales from the 99.999th percentile",
+        _recipe("rtn-percentile", AVERAGED),
+        "round to nearest, activation scales from the 99.999th percentile of 64 rows each, averaged",
         "the activation default of Brevitas' PTQ pipeline",
         ONE_PASS,
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import or_
 
 from torch import Tensor
 
@@ -11,11 +13,13 @@ from hwsim.core.assignment import Policy, assign
 from hwsim.quant.calibration import Calibration, calibrate
 from hwsim.quant.draft import Draft
 from hwsim.quant.model import QuantizedModel
+from hwsim.quant.observers import EVERYTHING, MinMax, Percentile
 from hwsim.quant.output_loss import output_change
 from hwsim.quant.recipe import Recipe
 from hwsim.quant.rewrite.add_biases import add_biases
 from hwsim.quant.rewrite.fold_batchnorm import fold_batchnorm
 from hwsim.quant.steps import STEPS
+from hwsim.quant.streaming import Keep
 
 Progress = Callable[[str, int, int], None]
 
@@ -25,6 +29,7 @@ def prepare(
     x: Tensor,
     recipe: Recipe,
     *,
+    keep: Keep | None = None,
     seed: int = 0,
     batch: int = 128,
     progress: Callable[[int, int], None] | None = None,
@@ -36,8 +41,23 @@ def prepare(
     Parameters
     ----------
     x : calibration inputs, shape (rows, ...).
+    keep : of each tensor, what the recipe needs unless given; other methods then take another pass.
     """
-    return calibrate(rewritten(network, x, recipe), x, batch=batch, seed=seed, progress=progress)
+    keep = kept_for(recipe) if keep is None else keep
+    return calibrate(rewritten(network, x, recipe), x, keep=keep, batch=batch, seed=seed, progress=progress)
+
+
+def kept_for(recipe: Recipe) -> Keep:
+    """What the scales of a recipe's activations by tensor need of each tensor."""
+    found = Keep()
+    for part in recipe.alternatives or (recipe,):
+        method = part.range_method
+        if isinstance(method, Percentile):
+            batches = frozenset({(method.percent, False, method.batch)}) if method.batch else frozenset()
+            found |= Keep(tails=not method.batch, batch_percentiles=batches)
+        elif not isinstance(method, MinMax) or any(STEPS[s.word].run for s in part.of_kind("calibrate")):
+            found |= EVERYTHING
+    return found
 
 
 def rewritten(network: Network, x: Tensor, recipe: Recipe) -> Network:
@@ -118,11 +138,21 @@ class Preparation:
     Parameters
     ----------
     x : calibration inputs, shape (rows, ...).
+    recipes : that will be asked for, as far as known: one pass then serves all of the same rewrites.
     progress : of the pass over them, called with (what, done, in all).
     """
 
-    def __init__(self, network: Network, x: Tensor, *, seed: int = 0, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        x: Tensor,
+        *,
+        recipes: Iterable[Recipe] = (),
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
         self.network, self.x, self.seed, self.progress = network, x, seed, progress
+        self.keep = reduce(or_, map(kept_for, recipes), Keep())
         self.made: dict[str, Calibration] = {}
 
     def __call__(self, recipe: Recipe) -> Calibration:
@@ -130,5 +160,6 @@ class Preparation:
         if key not in self.made:
             say = self.progress
             count = None if say is None else lambda done, total: say("calibrating", done, total)
-            self.made[key] = prepare(self.network, self.x, recipe, seed=self.seed, progress=count)
+            keep = self.keep | kept_for(recipe)
+            self.made[key] = prepare(self.network, self.x, recipe, keep=keep, seed=self.seed, progress=count)
         return self.made[key]

@@ -35,12 +35,19 @@ class MinMax:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """Scales from a percentile of magnitudes; with a zero point, from that percentile at both ends."""
+    """Scales from a percentile of magnitudes; with a zero point, from that percentile at both ends.
+
+    Attributes
+    ----------
+    batch : rows of a batch; the mean over batches of each one's percentile, as Brevitas takes it. 0 for the percentile
+        of all values, which lies higher where few rows hold the outliers. (Networks of a fixed batch: that batch.)
+    """
 
     percent: float = 99.999
+    batch: int = 0
 
     def __post_init__(self) -> None:
-        check_ranges("percentile", percent=(self.percent, 0.0, 100.0))
+        check_ranges("percentile", percent=(self.percent, 0.0, 100.0), batch=(self.batch, 0, 1_000_000))
 
 
 @dataclass(frozen=True, slots=True)

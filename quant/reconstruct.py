@@ -26,6 +26,7 @@ from hwsim.quant.rounding.flexround import FlexRound
 from hwsim.quant.rounding.learned_step import LearnedStep
 from hwsim.quant.rounding.nupes import Nupes
 from hwsim.quant.rounding.training import Training, train
+from hwsim.quant.trainable import Trainable, changing, whole
 from hwsim.quant.walk import Stage, Walk
 
 Rounding = AdaRound | LearnedStep | Nupes
@@ -120,13 +121,20 @@ class BlockTask:
         groups = self.groups()
         if not self.stage.outputs or not any(group["params"] for group in groups):
             return
-        segment = self.stage.segment(learned=self.learned())
-        data = BlockData(self.stage, segment, self.bank, seed=self.seed)
+        trained = self.trained()
+        data = BlockData(self.stage, trained, self.bank, seed=self.seed)
         if self.config.distribution:
             corrected_inputs(self.stage, data, self.config)
         tail = Tail(self.stage, self.logits, self.config) if self.logits is not None else None
-        train(Training(segment.module, data, tail, groups, self.soft(), self.config, seconds))
+        train(Training(trained.segment.module, data, tail, groups, self.soft(), self.config, seconds))
+        trained.release()
         self._keep()
+
+    def trained(self) -> Trainable:
+        """What of the block runs in every iteration."""
+        config = self.config
+        plain = config.steps == "fixed" and config.keep == 1.0 and not config.distribution and self.logits is None
+        return (changing if plain else whole)(self.stage, self.learned())
 
     def learned(self) -> dict[str, nn.Module]:
         """What stands in for buffers and quantizers, by their names in the draft."""

@@ -9,8 +9,8 @@ from torch.fx import Node
 from hwsim.quant.learned_quantizer import MaskBank
 from hwsim.quant.output_loss import prediction_difference
 from hwsim.quant.reconstruction import Reconstruction
-from hwsim.quant.segment import Segment
 from hwsim.quant.store import Store
+from hwsim.quant.trainable import Trainable
 from hwsim.quant.walk import Stage
 
 
@@ -25,13 +25,13 @@ class BlockData:
     floats : stores of the float values; distribution correction replaces them.
     """
 
-    def __init__(self, stage: Stage, segment: Segment, bank: MaskBank | None, seed: int) -> None:
-        walk = stage.walk
+    def __init__(self, stage: Stage, trained: Trainable, bank: MaskBank | None, seed: int) -> None:
+        walk, segment = stage.walk, trained.segment
         self.inputs, self.outputs = segment.inputs, segment.outputs
-        self.quantized: list[Store] = [walk.quantized[node] for node in segment.inputs]
-        self.floats: list[Store] = [walk.floats[node] for node in segment.inputs]
+        self.quantized: list[Store] = [trained.inputs[node] for node in segment.inputs]
+        self.floats: list[Store] = [walk.floats[node] for node in segment.inputs if node in walk.floats]
         found = stage.float_outputs()
-        self.targets: list[Store] = [found[node] for node in segment.outputs]
+        self.targets: list[Store] = [found[trained.goals[node]] for node in segment.outputs]
         self.by_rows = walk.skeleton.rows_first
         self.batch, self.batches = walk.batch, walk.batches
         self.bank = bank
@@ -55,10 +55,12 @@ class BlockData:
         """Inputs of an iteration: quantized, or mixed with the float ones element by element."""
         if self.use_float:
             return [self.take(store, chosen) for store in self.floats]
+        if self.bank is None:
+            return self.quantized_inputs(chosen)
         found = []
         for quantized, floating in zip(self.quantized, self.floats, strict=True):
             x = self.take(quantized, chosen)
-            if self.bank is not None and quantized is not floating and x.is_floating_point():
+            if quantized is not floating and x.is_floating_point():
                 x = torch.lerp(self.take(floating, chosen), x, self.bank.mask(x))
             found.append(x)
         return found

@@ -1,4 +1,4 @@
-"""What is kept of a stream of tensors in bounded memory: a fair sample, and both tails exactly.
+"""What is kept of a stream of tensors in bounded memory: a fair sample, both tails exactly, percentiles of batches.
 
 A batch is read twice, for the largest and for the smallest value of every short column of elements (`Folded`). The
 extremes of channels follow from those, and only columns that reach into a tail are read again.
@@ -19,6 +19,30 @@ Array = NDArray[np.floating]
 def rank_from_top(percent: float, elements: int) -> int:
     """How many of `elements` lie above their percentile: the smallest value with at least `percent` % not above it."""
     return int(np.floor((1.0 - percent / 100.0) * (elements - 1) + 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What is kept of a stream beside its extremes.
+
+    Attributes
+    ----------
+    tails : the largest and the smallest values.
+    sample : positions drawn evenly, with all their channels.
+    batch_percentiles : (percentile, whether by channel, rows of a batch) to take of each batch and to average.
+    """
+
+    tails: bool = False
+    sample: bool = False
+    batch_percentiles: frozenset[tuple[float, bool, int]] = frozenset()
+
+    def __or__(self, other: Keep) -> Keep:
+        batches = self.batch_percentiles | other.batch_percentiles
+        return Keep(self.tails or other.tails, self.sample or other.sample, batches)
+
+    def covers(self, other: Keep) -> bool:
+        """Whether all that `other` keeps is kept."""
+        return self | other == self
 
 
 _LONGEST, _SHORTEST = 32, 8  # elements of a column; shorter ones are not worth a reduction
@@ -153,6 +177,46 @@ class Tails:
         """The magnitude with `rank` magnitudes above it."""
         # a value kept at both ends counts once: its other entry is negative and sorts last
         return float(np.sort(np.concatenate([self.top, -self.bottom]))[::-1][rank])
+
+
+class BatchPercentiles:
+    """Ends that a percentile leaves of each batch, averaged over the batches.
+
+    Parameters
+    ----------
+    percent : of the values of a batch, or of each of its channels.
+    by_channel : one end a channel instead of one for all.
+    rows : of a batch, at most.
+    """
+
+    def __init__(self, percent: float, by_channel: bool, rows: int) -> None:
+        self.rows = rows
+        self._percent, self._by_channel = percent, by_channel
+        self._batches = 0
+        self._sums: Array = np.zeros(0)
+
+    def update(self, batch: Folded) -> None:
+        """Take in a batch of finite values."""
+        found = self._of_channels(batch.x) if self._by_channel else self._of_all(batch)
+        self._sums = found if not self._batches else self._sums + found
+        self._batches += 1
+
+    @property
+    def ends(self) -> Array:
+        """Rows smallest, largest, largest magnitude; columns channels, or one for all."""
+        return self._sums / self._batches
+
+    def _of_all(self, batch: Folded) -> Array:
+        rank = rank_from_top(self._percent, batch.x.numel())
+        tails = Tails(rank + 1)
+        tails.update(batch)
+        return np.array([[tails.smallest(rank)], [tails.largest(rank)], [tails.largest_magnitude(rank)]])
+
+    def _of_channels(self, x: Tensor) -> Array:
+        rows = x.movedim(1, 0).reshape(x.shape[1], -1)
+        last = rows.shape[1] - rank_from_top(self._percent, rows.shape[1])
+        ends = -(-rows).kthvalue(last).values, rows.kthvalue(last).values, rows.abs().kthvalue(last).values
+        return torch.stack(ends).double().numpy()
 
 
 def _largest(values: Array, size: int) -> Array:

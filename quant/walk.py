@@ -6,7 +6,7 @@ become, so each next block sees what the quantized network will really give it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -126,7 +126,7 @@ class Walk:
     def run_float(self, stage: Stage) -> None:
         """The float values that leave a block."""
         segment = stage.segment(floating=True)
-        for node, store in self._run(segment, self.floats).items():
+        for node, store in self.run(segment, self.floats).items():
             self.floats[node] = store
         self.float_ready = True
 
@@ -134,13 +134,14 @@ class Walk:
         alive = set(self.skeleton.live_after(stage.position))
         if self.follow_float and not self.float_ready:
             self.run_float(stage)
-        self.quantized |= self._run(stage.segment(), self.quantized)
+        self.quantized |= self.run(stage.segment(), self.quantized)
         for stores in (self.quantized, self.floats):
             for node in [node for node in stores if node not in alive]:
                 stores.pop(node).release()
         self.float_ready = False
 
-    def _run(self, segment: Segment, values: dict[Node, Store]) -> dict[Node, Store]:
+    def run(self, segment: Segment, values: Mapping[Node, Store]) -> dict[Node, Store]:
+        """What a stretch of the graph gives for the whole set; the caller releases it."""
         made: dict[Node, Store] = {}
         with torch.no_grad():
             for index in range(self.batches):

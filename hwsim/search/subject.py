@@ -52,7 +52,9 @@ class Subject:
     def calibrated(self, seed: int, recipe: Recipe | None = None) -> Calibration:
         """The calibration of a seed for a recipe's rewrites, made on first use; designs share it and its weights."""
         if seed not in self._prepared:
-            self._prepared[seed] = Preparation(self.network, self.calibration[seed].x, seed=seed)
+            self._prepared[seed] = Preparation(
+                self.network, self.calibration[seed].x, recipes=self.recipes.values(), seed=seed
+            )
         calibration = self._prepared[seed](recipe or next(iter(self.recipes.values())))
         if sum(kept.codes.codes.nbytes + kept.values.nbytes for kept in calibration.weights.values()) > CACHE_BYTES:
             calibration.weights.clear()

@@ -78,9 +78,8 @@ def adapt(draft: Draft, config: AdaptiveLp) -> None:
 
 def _tensor_knobs(draft: Draft, config: AdaptiveLp) -> list[Knob]:
     """Of tensors whose scale is free."""
-    observers = draft.calibration.observers
     return [
-        tensor_knob(draft, name, observers[name].scales(quantizer.spec, config.powers))
+        tensor_knob(draft, name, draft.calibration.act_scales(name, quantizer.spec, config.powers))
         for name, quantizer in draft.quantizers.items()
         if not quantizer.spec.is_native and quantizer.spec.mx_name is None
     ]

@@ -87,7 +87,9 @@ def _iterate(task: Training, optimizer: torch.optim.Optimizer) -> float | None:
     if task.tail is not None:
         plain = list(task.run(*data.quantized_inputs(chosen)))
         loss = loss + config.prediction * task.tail.difference(plain, data, chosen)
-    optimizer.zero_grad(set_to_none=True)
+    for group in task.groups:
+        for parameter in group["params"]:
+            parameter.grad = None
     loss.backward()  # type: ignore[union-attr]
     optimizer.step()
     return float(loss.detach()) if config.patience else None  # type: ignore[union-attr]

@@ -7,10 +7,9 @@ makes an environment for Brevitas where there is none, runs every case on both s
 seconds. `--table` prints them from the file without running anything.
 
 Both sides quantize weights by output channel (narrow, symmetric), activations by tensor (integers unsigned after a
-ReLU, minifloats signed without Inf and NaN), first and last compute layer at 8 bits, with float scales. Known
-differences: hwsim counts its per-layer signal-to-noise report in the time that quantizing takes, Brevitas has none;
-hwsim's percentile is of all calibration images, Brevitas' the mean over its batches, which clips more. Capturing the
-module is timed apart: hwsim's torch.export checks more than Brevitas' symbolic trace, once a network.
+ReLU, minifloats signed without Inf and NaN), first and last compute layer at 8 bits, with float scales. Percentiles
+(minifloats: maxima) are means over batches of 64 images on both sides. Capturing the module is timed apart: hwsim's
+torch.export checks more than Brevitas' symbolic trace, once a network.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Technique:
 
     Attributes
     ----------
-    steps : words of hwsim's grammar; `settings` change a step's.
+    steps : words of hwsim's grammar; `settings` change a step's, `minifloats` those of some for minifloats.
     brevitas : settings of a job (`brevitas_peer.Job`) for every format; `by_format` changes them for some.
     phase : the step of Brevitas that the technique adds to rounding to nearest, or empty.
     """
@@ -74,6 +73,7 @@ class Technique:
     steps: tuple[str, ...]
     brevitas: Mapping[str, Any]
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    minifloats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     by_format: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     phase: str = ""
 
@@ -96,13 +96,18 @@ def _learned_rounding(iterations: int) -> Technique:
         ("mse", "weights-minmax", "adaround"),
         {"acts": "mse", "learned": learned(iterations, 1e-2)},
         {"adaround": {"iterations": iterations, "batch": 32}},
-        {fmt: {**by_format.get(fmt, {}), **_WIDE_FLOATS.get(fmt, {})} for fmt in _MINIFLOATS},
+        by_format={fmt: {**by_format.get(fmt, {}), **_WIDE_FLOATS.get(fmt, {})} for fmt in _MINIFLOATS},
         phase="learned",
     )
 
 
 TECHNIQUES: dict[str, Technique] = {
-    "rtn": Technique(("percentile", "weights-minmax"), {"acts": "stats"}),
+    "rtn": Technique(
+        ("percentile", "weights-minmax"),
+        {"acts": "stats"},
+        {"percentile": {"batch": 64}},
+        {"percentile": {"batch": 64, "percent": 100}},
+    ),
     "rtn-mse": Technique(("mse", "weights-minmax"), {"acts": "mse"}),
     "bias": Technique(
         ("mse", "weights-minmax", "bias"),
@@ -288,7 +293,7 @@ def run_hwsim(model: nn.Module, data: dict[str, Tensor], technique: str, fmt: st
     marks.append((time.perf_counter(), time.process_time()))
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as recipe:
         recipe.write(f"steps = {json.dumps(plan.steps)}\n")
-        for step, settings in plan.settings.items():
+        for step, settings in {**plan.settings, **(plan.minifloats if fmt in _MINIFLOATS else {})}.items():
             recipe.write(f"[{step}]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
         recipe.flush()
         made = quantize(network, x, weights=fmt, acts=fmt, edge=edge_of(fmt), recipe=recipe.name, seed=seed)

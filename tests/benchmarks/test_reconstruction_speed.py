@@ -95,14 +95,13 @@ def learned_iterations(word: str, channels: int, x: Tensor) -> Callable[[], None
     walk = Walk(draft, x, batch=32, globs=("*",))
     stage = next(iter(walk))
     block = BlockTask(stage, config, None, weights=True, seed=0)
-    learned = block.learned()
-    segment = stage.segment(learned=learned)
-    data = BlockData(stage, segment, block.bank, seed=0)
+    trained = block.trained()
+    data = BlockData(stage, trained, block.bank, seed=0)
     assert isinstance(next(iter(block.quantizers.values())), LearnedQuantizer)
     assert (config.keep < 1.0) == isinstance(block.bank, MaskBank)
 
     def run() -> None:
         groups = block.groups()
-        train(Training(segment.module, data, None, groups, block.soft(), config, 0.0))
+        train(Training(trained.segment.module, data, None, groups, block.soft(), config, 0.0))
 
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwsim.capture.graph import capture
 from hwsim.core.errors import InputError
 from hwsim.core.scaled import parse
 from hwsim.quant.block_kernels import block_scales
+from hwsim.quant.calibration import calibrate
 from hwsim.quant.kernels import fake_quantize
-from hwsim.quant.observers import MSE, Lp, Method, MinMax, Observer, Percentile, weight_scale
+from hwsim.quant.observers import KL, MSE, Lp, Method, MinMax, Observer, Percentile, weight_scale
+from hwsim.quant.ranges import scale_of_range
+from hwsim.quant.streaming import Keep, rank_from_top
 
 METHODS: list[Method] = [MinMax(), Percentile(99.9), MSE(), Lp()]
 
@@ -330,3 +335,74 @@ def test_tails_are_those_of_the_whole_stream(shape: tuple[int, ...], kind: str) 
     if len(shape) > 1:
         rows = torch.cat([p.movedim(1, 0).flatten(1) for p in parts], 1)
         assert np.array_equal(observer._low, rows.amin(1)) and np.array_equal(observer._high, rows.amax(1))
+
+
+def seen(batches: list[torch.Tensor], keep: Keep, axis: int = 1) -> Observer:
+    observer = Observer(axis=axis, keep=keep)
+    for batch in batches:
+        observer.update(batch)
+    return observer
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("name", ["int4", "uint4", "int8+zp", "e2m1"])
+@pytest.mark.parametrize("block", ["tensor", "channel"])
+@pytest.mark.parametrize("rows", [8, 5, 64])
+def test_averaged_percentiles_are_means_of_those_of_batches(name: str, block: Any, rows: int) -> None:
+    torch.manual_seed(3)
+    batches = [torch.randn(n, 3, 7, 8) * (1 + i) for i, n in enumerate((16, 16, 9))]
+    spec, method = parse(name, block=block), Percentile(97.0, batch=rows)
+    observer = seen(batches, Keep(batch_percentiles=frozenset({(97.0, block == "channel", rows)})))
+    found, zero = observer.scale(spec, method)
+    ends = []
+    for part in [part for batch in batches for part in batch.split(rows)]:
+        flat = part.transpose(0, 1).flatten(1) if block == "channel" else part.reshape(1, -1)
+        rank = rank_from_top(97.0, flat.shape[1])
+        high = flat.sort(1).values[:, flat.shape[1] - 1 - rank]
+        low, magnitude = flat.sort(1).values[:, rank], flat.abs().sort(1).values[:, flat.shape[1] - 1 - rank]
+        ends.append(torch.stack([low, high, magnitude]).double())
+    low, high, magnitude = torch.stack(ends).mean(0)
+    if spec.zero_point:
+        wanted = scale_of_range(low, high, spec)
+    elif spec.format.min < 0:
+        wanted = scale_of_range(-magnitude, magnitude, spec)
+    else:
+        wanted = scale_of_range(torch.zeros_like(high), high, spec)
+    torch.testing.assert_close(found.flatten().double(), wanted[0].flatten().double(), rtol=1e-6, atol=0)
+    assert (zero is None) == (wanted[1] is None)
+    if zero is not None and wanted[1] is not None:
+        torch.testing.assert_close(zero.flatten().double(), wanted[1].flatten().double())
+
+
+@pytest.mark.property
+def test_an_observer_says_what_a_method_needs_and_refuses_what_it_did_not_keep() -> None:
+    observer = seen([torch.randn(8, 3, 5, 5)], Keep())
+    scale, _ = observer.scale(parse("int4"), MinMax())
+    assert float(scale) > 0
+    by_channel = parse("int4", block="channel")
+    assert observer.needs(by_channel, MinMax()) == Keep()
+    assert observer.needs(parse("int4"), Percentile()) == Keep(tails=True)
+    assert observer.needs(by_channel, Percentile()) == observer.needs(by_channel, KL()) == Keep(sample=True)
+    assert observer.needs(parse("int4"), KL()) == Keep(tails=True, sample=True)
+    assert observer.needs(parse("nvfp4"), MSE()) == Keep()
+    for method in (Percentile(), MSE(), Lp(), KL(), Percentile(batch=4)):
+        with pytest.raises(ValueError, match="needs"):
+            observer.scale(parse("int4"), method)
+
+
+@pytest.mark.property
+def test_rows_pass_once_more_for_what_was_not_kept_with_the_same_result() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(40, 3, 6, 6)
+    network = capture(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 3)), x[:1])
+    little, much = calibrate(network, x, keep=Keep()), calibrate(network, x)
+    passes = []
+    first = little.observe
+    little.observe = lambda keep: passes.append(keep) or first(keep)  # type: ignore[func-returns-value]
+    methods: list[Method] = [MinMax(), Percentile(99.0), MSE(), Lp(), KL(), MSE()]
+    for method in methods:
+        for name in little.observers:
+            for text in ("int4", "int3@channel"):
+                ours, theirs = (c.act_scale(name, parse(text), method)[0] for c in (little, much))
+                torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    assert len(passes) == 2  # the tails, then the sample too: no pass for what is kept already

@@ -25,6 +25,7 @@ from hwsim.quant.reconstruction_data import BlockData
 from hwsim.quant.rounding.training import block_loss
 from hwsim.quant.statistics import statistics_of
 from hwsim.quant.steps import step
+from hwsim.quant.trainable import changing, whole
 from hwsim.quant.walk import Walk
 from hwsim.zoo.convnets import ResidualNet
 
@@ -159,7 +160,7 @@ def _assignment(network: Calibration) -> Any:
 @pytest.mark.property
 def test_distribution_correction_moves_towards_the_kept_statistics() -> None:
     stage = first_stage(calibrated())
-    data = BlockData(stage, stage.segment(), None, seed=0)
+    data = BlockData(stage, whole(stage, {}), None, seed=0)
     known = [(n, statistics_of(n)) for n in stage.block.nodes if statistics_of(n) is not None]
     assert known
     watched = stage.segment([n for n, _ in known], floating=True)
@@ -184,7 +185,7 @@ def test_distribution_correction_without_normalisation_does_nothing() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
     network = prepare(capture(model.eval(), x[:1]), x, parse_recipe("lp"))
     stage = first_stage(network)
-    data = BlockData(stage, stage.segment(), None, seed=0)
+    data = BlockData(stage, whole(stage, {}), None, seed=0)
     before = data.floats[0]
     corrected_inputs(stage, data, Reconstruction())
     assert data.floats[0] is before
@@ -224,3 +225,29 @@ def test_pd_quant_lowers_the_prediction_difference_that_it_minimises() -> None:
             return float(prediction_difference(network.network(network.x), made(word, iterations=200)(network.x), 4.0))
 
     assert difference("pd-quant") < difference("qdrop")
+
+
+@pytest.mark.exact
+def test_what_no_learned_weight_reaches_is_run_once_and_gives_the_same() -> None:
+    """Only the second convolution learns: everything before it is constant, its output the only thing to train."""
+    stage = first_stage(calibrated())
+    draft = stage.walk.draft
+    name = stage.block.layers[-1]
+    own = draft.attribute(name)
+
+    class Held(nn.Module):
+        def forward(self) -> torch.Tensor:
+            return getattr(draft.module, own)  # type: ignore[no-any-return]
+
+    found, plain = changing(stage, {own: Held()}), whole(stage, {})
+    assert len(list(found.segment.module.graph.nodes)) < len(list(plain.segment.module.graph.nodes))
+    assert found.made and all(goal in stage.outputs for goal in found.goals.values())
+    for index in range(stage.walk.batches):
+        (expected,) = plain.segment(*(plain.inputs[n].batch(index) for n in plain.segment.inputs))
+        (value,) = found.segment(*(found.inputs[n].batch(index) for n in found.segment.inputs))
+        (node,), (goal,) = zip(*found.goals.items(), strict=True)
+        module = draft.module.get_submodule(str(goal.target)) if goal is not node else nn.Identity()
+        torch.testing.assert_close(module(value), expected, rtol=0, atol=0)
+    held = stage.walk.arena.bytes_held
+    found.release()
+    assert stage.walk.arena.bytes_held < held
