@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ def save_model(model: QuantizedModel, folder: Path) -> Path:
             if isinstance(q, Quantizer)
         },
     }
-    _write(folder / "model.safetensors", lambda path: save_file(_separate(tensors), path))
-    _write(folder / "model.json", lambda path: path.write_text(json.dumps(record, indent=1, sort_keys=True)))
+    write_whole(folder / "model.safetensors", lambda path: save_file(_separate(tensors), path))
+    write_whole(folder / "model.json", lambda path: path.write_text(json.dumps(record, indent=1, sort_keys=True)))
     return folder
 
 
@@ -119,7 +120,14 @@ def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def _write(path: Path, write: Any) -> None:
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Have `write` make a file that appears complete or not at all.
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written to.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(temporary)

@@ -16,8 +16,7 @@ shape as torch keeps it, bits, row_bytes, how the codes are written and the gran
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +30,7 @@ from hwsim.core.scaled import parse
 from hwsim.exchange.bit_packing import is_signed_code, pack_codes, row_bytes, unpack_codes
 from hwsim.exchange.c_header import header_of
 from hwsim.quant.model import QuantizedModel
+from hwsim.quant.storage import write_whole
 
 Container = Literal["npz", "safetensors"]
 LAYOUT = 1
@@ -73,9 +73,9 @@ def write_packed(model: QuantizedModel, folder: Path, container: Container = "np
         "layers": [_record(model, name, codes) for name, codes in model.codes.items()],
         "activations": {name: str(spec) for name, spec in model.assignment.edges.items()},
     }
-    _write(folder / f"weights.{container}", lambda path: _store(path, tensors, container))
-    _write(folder / "layout.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
-    _write(folder / "weights.h", lambda path: path.write_text(header_of(model.network.name, model.codes, packed)))
+    write_whole(folder / f"weights.{container}", lambda path: _store(path, tensors, container))
+    write_whole(folder / "layout.json", lambda path: path.write_text(json.dumps(record, indent=1) + "\n"))
+    write_whole(folder / "weights.h", lambda path: path.write_text(header_of(model.network.name, model.codes, packed)))
     return folder
 
 
@@ -174,14 +174,3 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     from safetensors.numpy import load_file
 
     return dict(load_file(path))
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(error.strerror or str(error), where=str(path), hint="choose a writable folder") from None
-    finally:
-        temporary.unlink(missing_ok=True)

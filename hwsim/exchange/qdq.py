@@ -18,10 +18,10 @@ from torch import Tensor
 
 from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import UnsupportedError
-from hwsim.core.formats import Int, Minifloat, Native
+from hwsim.core.formats import Int, Minifloat
 from hwsim.core.scaled import Scaled
 from hwsim.core.workload import Layer
-from hwsim.exchange.machine_floats import through_machine_float
+from hwsim.exchange.machine_floats import outside_codes
 from hwsim.exchange.translation import Shape, Translation
 from hwsim.exchange.weight_values import check_weight, float_scale, stretch_of
 from hwsim.quant.layers import Quantizer
@@ -95,14 +95,9 @@ class Qdq:
 
     def activation(self, t: Translation, tensor: str, quantizer: Quantizer, x: str, shape: Shape) -> str:
         spec = quantizer.spec
-        if isinstance(spec.format, Native):
-            return through_machine_float(t, spec.format, x)
-        if spec.mx_name is not None:
-            raise UnsupportedError(
-                f"{spec} computes its scales while it runs",
-                where=f"tensor {tensor}",
-                hint="QuantizeLinear has constant scales; use @tensor or @channel formats, or --backend packed",
-            )
+        found = outside_codes(t, tensor, spec, x, "QuantizeLinear has")
+        if found is not None:
+            return found
         container = container_of(spec, f"tensor {tensor}", narrowest=8)
         scale = float_scale(quantizer.scale.double().numpy() * stretch_of(spec.format))
         zero = None if quantizer.zero_point is None else quantizer.zero_point.double().numpy()

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import UnsupportedError
-from hwsim.core.formats import Binary, Int, Minifloat, Native
+from hwsim.core.formats import Binary, Int, Minifloat
 from hwsim.core.scaled import Scaled
 from hwsim.core.workload import Layer
-from hwsim.exchange.machine_floats import through_machine_float
+from hwsim.exchange.machine_floats import outside_codes
 from hwsim.exchange.onnx_writer import QONNX_DOMAIN
 from hwsim.exchange.translation import Shape, Translation
 from hwsim.exchange.weight_values import check_weight, float_scale, stretch_of
@@ -42,14 +42,9 @@ class Qonnx:
 
     def activation(self, t: Translation, tensor: str, quantizer: Quantizer, x: str, shape: Shape) -> str:
         spec = quantizer.spec
-        if isinstance(spec.format, Native):
-            return through_machine_float(t, spec.format, x)
-        if spec.mx_name is not None:
-            raise UnsupportedError(
-                f"{spec} computes its scales while it runs",
-                where=f"tensor {tensor}",
-                hint="QONNX quantizers have constant scales; use @tensor or @channel formats, or --backend packed",
-            )
+        found = outside_codes(t, tensor, spec, x, "QONNX quantizers have")
+        if found is not None:
+            return found
         scale = quantizer.scale.double().numpy()
         zero = None if quantizer.zero_point is None else quantizer.zero_point.double().numpy()
         name = t.writer.fresh(f"{tensor}.quantized")
