@@ -1,0 +1,64 @@
+"""Linear fits whose errors are relative: every row counts by |predicted / truth - 1|, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+RIDGES = (1e-12, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # the least is for laws that are exact
+TOLERANCE = 0.5  # standard errors
+_ROUNDS = 60
+
+
+def relative_fit(features: Floats, truth: Floats, *, ridges: Sequence[float] = RIDGES) -> Floats:
+    """Coefficients that minimise the sum of squared relative errors and a ridge.
+
+    Parameters
+    ----------
+    features : (rows, features).
+    truth : (rows,), positive.
+    ridges : penalties to choose from, for columns scaled to a mean square of 1 and a row. The largest is taken whose
+        mean absolute relative error on rows left out one at a time is within half a standard error of the smallest:
+        laws are also used where there are no rows. The hat matrix gives that error without refitting (Hastie,
+        Tibshirani and Friedman, The Elements of Statistical Learning, 2nd ed., sections 7.10 and 7.10.1).
+    """
+    columns, scale = _relative(features, truth)
+    left, values, right = np.linalg.svd(columns, full_matrices=False)
+    target = left.T @ np.ones(len(truth))
+    errors = []
+    for ridge in ridges:
+        kept = values**2 / (values**2 + ridge * len(truth))
+        leverage = (left**2) @ kept
+        errors.append(np.abs(1.0 - left @ (kept * target)) / np.maximum(1.0 - leverage, 1e-3))
+    means = np.array([error.mean() for error in errors])
+    best = int(np.argmin(means))
+    allowed = means[best] + TOLERANCE * errors[best].std() / np.sqrt(len(truth))
+    ridge = max(r for r, mean in zip(ridges, means, strict=True) if mean <= allowed)
+    return np.asarray(right.T @ (values / (values**2 + ridge * len(truth)) * target) / scale)
+
+
+def least_absolute_fit(features: Floats, truth: Floats, ridge: float = 1e-9) -> Floats:
+    """Coefficients that minimise the sum of absolute relative errors, by reweighted least squares.
+
+    Rows that follow a law of their own then do not bend the law of the others.
+    """
+    columns, scale = _relative(features, truth)
+    weights = np.ones(len(truth))
+    penalty = ridge * len(truth) * np.eye(columns.shape[1])
+    coefficients = np.zeros(columns.shape[1])
+    for _ in range(_ROUNDS):
+        weighted = columns * weights[:, None]
+        coefficients = np.linalg.lstsq(weighted.T @ columns + penalty, weighted.sum(axis=0), rcond=None)[0]
+        weights = 1.0 / np.maximum(np.abs(columns @ coefficients - 1.0), 1e-4)
+    return np.asarray(coefficients / scale)
+
+
+def _relative(features: Floats, truth: Floats) -> tuple[Floats, Floats]:
+    """Features over the truth, scaled to a mean square of 1, and the scale; the target is 1 in every row."""
+    columns = features / truth[:, None]
+    scale = np.sqrt(np.mean(columns**2, axis=0))
+    scale = np.where(scale > 0, scale, 1.0)
+    return columns / scale, scale

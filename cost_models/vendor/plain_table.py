@@ -1,0 +1,51 @@
+"""Counts in a plain table, for tools whose reports are not known.
+
+Columns of the CSV file, in any order and case: `design` (any text, once each) and at least one of `lut`, `ff`, `dsp`,
+`bram18` (counts; a 36 Kb block is 2 of `bram18`); optional `clock_mhz` and `stage` (`hls`, `synthesis` or
+`post_route`, which is also what is taken without it). An empty cell says that the count is not known. Other columns
+are ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+from io import StringIO
+from typing import cast
+
+from hwsim.core.cost import Stage
+from hwsim.core.errors import InputError, nearest
+from hwsim.cost_models.vendor.reports import RESOURCES, ReportRow, number
+
+_STAGES = ("hls", "synthesis", "post_route")
+
+
+def plain_table(text: str, where: str) -> tuple[ReportRow, ...]:
+    """All rows."""
+    reader = csv.DictReader(StringIO(text.lstrip("\ufeff")))
+    columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+    if "design" not in columns or not set(columns) & set(RESOURCES):
+        needed = f"columns: design and at least one of {', '.join(RESOURCES)}"
+        raise InputError("columns are missing", where=where, hint=needed)
+    found: dict[str, ReportRow] = {}
+    for line, raw in enumerate(reader, start=2):
+        row = {str(k or "").strip().lower(): v for k, v in raw.items() if isinstance(v, str)}
+        here = f"{where}, line {line}"
+        name = row.get("design", "").strip()
+        if not name or name in found:
+            raise InputError("a design without a name" if not name else f"{name!r} appears twice", where=here)
+        cells = {c: row.get(c, "").strip() for c in (*RESOURCES, "clock_mhz")}
+        counts = {c: number(v, here) if v else None for c, v in cells.items()}
+        stage = row.get("stage", "").strip() or "post_route"
+        if stage not in _STAGES:
+            raise InputError(f"stage {stage!r}", where=here, hint=nearest(stage, _STAGES))
+        found[name] = ReportRow(
+            name,
+            counts["lut"],
+            counts["ff"],
+            counts["dsp"],
+            counts["bram18"],
+            counts["clock_mhz"],
+            cast(Stage, stage),
+            "table",
+        )
+    return tuple(found.values())

@@ -1,0 +1,66 @@
+"""Relative-error least squares against scikit-learn and by its defining properties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwsim.cost_models.surface.linear import least_absolute_fit, relative_fit
+
+
+@pytest.mark.property
+@given(st.integers(0, 1000))
+def test_an_exact_law_is_found_and_scales_do_not_matter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(1, 50, (30, 3))
+    beta = rng.uniform(0.5, 5, 3)
+    factor = np.array([1e-3, 1.0, 1e4])
+    assert relative_fit(x * factor, x @ beta) == pytest.approx(beta / factor, rel=1e-4)
+    assert least_absolute_fit(x * factor, x @ beta) == pytest.approx(beta / factor, rel=1e-4)
+
+
+@pytest.mark.truth
+def test_it_is_ridge_regression_on_ratios() -> None:
+    ridge = pytest.importorskip("sklearn.linear_model").Ridge
+    rng = np.random.default_rng(0)
+    x = rng.uniform(1, 50, (40, 4))
+    y = x @ [1.0, 2.0, 3.0, 4.0] * np.exp(0.2 * rng.standard_normal(40))
+    columns = x / y[:, None]
+    scale = np.sqrt(np.mean(columns**2, axis=0))
+    outside = ridge(alpha=1e-3 * 40, fit_intercept=False, tol=1e-12).fit(columns / scale, np.ones(40))
+    assert relative_fit(x, y, ridges=(1e-3,)) == pytest.approx(outside.coef_ / scale, rel=1e-6)
+
+
+@pytest.mark.exact
+def test_rows_left_out_by_the_hat_matrix_are_rows_left_out() -> None:
+    """The ridge it picks is the one that refitting without each row in turn would pick."""
+    rng = np.random.default_rng(3)
+    x = np.column_stack([rng.uniform(1, 50, (24, 6)), np.ones(24)])
+    y = x @ rng.uniform(0.1, 2, 7) * np.exp(0.3 * rng.standard_normal(24))
+    ridges = (1e-7, 1e-4, 1e-2, 1e-1)
+    columns = x / y[:, None]
+    scale = np.sqrt(np.mean(columns**2, axis=0))
+    errors = []
+    for ridge in ridges:
+        one = []
+        for i in range(24):
+            a = np.delete(columns / scale, i, axis=0)
+            beta = np.linalg.solve(a.T @ a + ridge * 24 * np.eye(7), a.sum(axis=0))
+            one.append(abs(columns[i] / scale @ beta - 1))
+        errors.append(one)
+    means = np.mean(errors, axis=1)
+    allowed = means.min() + 0.5 * np.std(errors[int(np.argmin(means))]) / np.sqrt(24)
+    expected = max(r for r, m in zip(ridges, means, strict=True) if m <= allowed)
+    assert relative_fit(x, y, ridges=ridges) == pytest.approx(relative_fit(x, y, ridges=(expected,)))
+
+
+@pytest.mark.property
+def test_a_few_strange_rows_do_not_bend_a_least_absolute_law() -> None:
+    rng = np.random.default_rng(1)
+    x = np.column_stack([rng.uniform(1, 50, (60, 2)), np.ones(60)])
+    y = x @ [3.0, 1.0, 20.0]
+    y[:5] *= 0.3
+    assert least_absolute_fit(x, y) == pytest.approx([3.0, 1.0, 20.0], rel=1e-3)
+    assert relative_fit(x, y) != pytest.approx([3.0, 1.0, 20.0], rel=0.1)

@@ -1,0 +1,215 @@
+"""Pipelines of networks: an actor for every layer, the cycles of their prices, and Verilog of a whole small network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+
+import cost_networks as nets
+import numpy as np
+import pytest
+
+from hwsim.core.assignment import Policy, assign
+from hwsim.core.workload import Layer, Shape, Workload
+from hwsim.cost_models.catalogue import part
+from hwsim.cost_models.dataflow import build_pipeline, input_stream
+from hwsim.cost_models.pipeline import (
+    Graph,
+    assembled,
+    interval_cycles,
+    minimal_depths,
+    simulate,
+    sufficient_depths,
+    unbounded_interval,
+)
+from hwsim.cost_models.pipeline.cosimulate import Run, cosimulate, expected_data
+from hwsim.cost_models.pipeline.steady import own_interval
+
+SHAPE = (1, 8, 6, 6)
+
+
+def pipeline_of(workload: Workload, reuse: int = 1, registers: Mapping[str, int] | None = None) -> Graph:
+    """The pipeline of a network at int4, all layers at one reuse factor; `registers` replace those of some layers."""
+    assignment = assign(workload, Policy("int4", "int4", scale="pow2"))
+    made = build_pipeline(workload, assignment, part("u250"), {x.name: reuse for x in workload.compute}, "auto")
+    streams = {
+        name: input_stream(workload, name, shape, assignment)
+        for name, shape in zip(workload.inputs, workload.input_shapes, strict=True)
+    }
+    prices = {p.layer.name: p.price for p in made.placed}
+    for name, depth in (registers or {}).items():
+        prices[name] = replace(prices[name], depth=depth)
+    return assembled(workload, prices, streams, None)
+
+
+def actor_names(graph: Graph) -> list[str]:
+    return [actor.name for actor in graph.actors]
+
+
+@pytest.mark.exact
+def test_fused_layers_are_registers_of_the_one_before() -> None:
+    graph = pipeline_of(nets.small_residual())
+    assert actor_names(graph) == ["x", "conv1", "conv2", "sum", "pool", "fc", "fc (out)"]
+    assert [edge.name for edge in graph.edges] == [
+        "x -> conv1",
+        "conv1 -> conv2",
+        "conv2 -> sum",
+        "conv1 -> sum.1",
+        "sum -> pool",
+        "pool -> fc",
+        "fc -> fc (out)",
+    ]
+    assert graph.edges[0].word_bits == 4 and graph.edges[1].word_bits == 8 * 4
+
+
+@pytest.mark.exact
+def test_a_fused_layer_whose_input_others_read_stands_by_itself() -> None:
+    shape = (1, 8, 6, 6)
+    layers = [
+        nets.conv("conv", "x", shape, 8),
+        nets.relu("relu", "conv", shape),
+        nets.add("sum", "relu", "conv", shape),
+    ]
+    workload = nets.network("fork", shape, layers)
+    assert actor_names(pipeline_of(workload)) == ["x", "conv", "sum", "sum (out)"]  # nothing but wires
+    assert actor_names(pipeline_of(workload, registers={"relu": 1})) == ["x", "conv", "relu", "sum", "sum (out)"]
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("reuse", [1, 4, 36])
+def test_the_interval_is_that_of_the_slowest_layer(reuse: int) -> None:
+    workload = nets.small_residual()
+    graph = minimal_depths(pipeline_of(workload, reuse))
+    priced = max(64 * actor.cycles // actor.words for actor in graph.actors if actor.name.startswith("conv"))
+    assert unbounded_interval(graph) == interval_cycles(graph)
+    # two more than its words: no word of the next image is read before the last window of this one has started
+    assert priced <= unbounded_interval(graph) <= priced + 2
+
+
+def images(op: str, kind: str, out: Shape, **more: object) -> Layer:
+    return nets.unary("layer", kind, op, "x", SHAPE, out, **more)
+
+
+GRID = {"kernel": (3, 3), "stride": (2, 2), "padding": (1, 1), "dilation": (1, 1)}
+LAYERS = {
+    "conv": nets.conv("layer", "x", SHAPE, 8, stride=2),
+    "pointwise": nets.conv("layer", "x", SHAPE, 8, k=1),
+    "downsample": nets.conv("layer", "x", SHAPE, 8, k=1, stride=2),
+    "depthwise": nets.conv("layer", "x", SHAPE, 8, groups=8),
+    "transposed": nets.conv("layer", "x", SHAPE, 4, k=2, stride=2, transposed=True),
+    "max pool": images("max_pool2d", "pool", (1, 8, 3, 3), value_preserving=True, **GRID),
+    "global pool": images("adaptive_avg_pool2d", "pool", (1, 8, 1, 1)),
+    "bins": images("adaptive_avg_pool2d", "pool", (1, 8, 4, 4)),
+    "mean": images("mean", "reduce", (1, 8)),
+    "batch norm": images("batch_norm", "norm", SHAPE),
+    "group norm": images("group_norm", "norm", SHAPE),
+    "nearest": images("upsample_nearest2d", "reshape", (1, 8, 12, 12)),
+    "bilinear": images("upsample_bilinear2d", "reshape", (1, 8, 12, 12)),
+    "softmax": images("softmax", "softmax", SHAPE),
+    "gelu": images("gelu", "activation", SHAPE),
+}
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_every_kind_of_layer_streams(name: str) -> None:
+    layer = LAYERS[name]
+    graph = minimal_depths(pipeline_of(nets.network(name, SHAPE, [layer]), reuse=2))
+    trace = simulate(graph, 2)
+    assert trace.deadlock is None
+    assert len(trace.writes["layer"]) == 2 * prod(layer.out_shape[2:])
+    assert trace.latency_cycles >= 36
+
+
+@pytest.mark.exact
+def test_what_a_layer_waits_for() -> None:
+    def first_start(name: str) -> int:
+        graph = pipeline_of(nets.network(name, SHAPE, [LAYERS[name]]))
+        return int(simulate(graph).starts["layer"][0])
+
+    # word n is written in cycle n, read in n + 1; what goes through a buffer starts one cycle later
+    assert first_start("pointwise") == 1
+    assert first_start("downsample") == 2
+    assert first_start("conv") == 7 + 2  # row 1, column 1
+    assert first_start("max pool") == 7 + 2
+    assert first_start("global pool") == 35 + 2
+    assert first_start("group norm") == 35 + 2
+    assert first_start("nearest") == 2
+
+
+@pytest.mark.exact
+def test_attention_waits_for_all_keys_and_for_one_query() -> None:
+    shape = (1, 5, 4)
+    layers = [
+        nets.linear("q", "x", shape, 4),
+        nets.linear("k", "x", shape, 4),
+        nets.linear("v", "x", shape, 4),
+        Layer(
+            "mix", "attention", "scaled_dot_product_attention", ("q", "k", "v"), (shape,) * 3, shape, macs=2 * 5 * 5 * 4
+        ),
+    ]
+    graph = pipeline_of(nets.network("attention", shape, layers))
+    trace = simulate(graph)
+    assert trace.starts["mix"][0] == trace.reads["k -> mix.1"][-1] + 1
+    assert trace.reads["q -> mix"].tolist() == trace.starts["mix"].tolist()
+    least = minimal_depths(graph)
+    # five queries wait for the last key, and two of the next inference come while it passes through its buffer
+    assert next(e.depth for e in least.edges if e.name == "q -> mix") == 5 + 2
+    assert simulate(least).latency_cycles == trace.latency_cycles
+
+
+@pytest.mark.exact
+def test_joins_of_unequal_streams() -> None:
+    image, single = (1, 8, 6, 6), (1, 8, 1, 1)
+    gate = [
+        nets.unary("gap", "pool", "adaptive_avg_pool2d", "x", image, single),
+        Layer("scaled", "elementwise", "mul", ("x", "gap"), (image, single), image),
+    ]
+    graph = pipeline_of(nets.network("gate", image, gate))
+    assert [port.kind for port in graph.actors[2].ports] == ["direct", "held"]
+    depth = next(e.depth for e in minimal_depths(graph).edges if e.name == "x -> scaled")
+    assert depth is not None and 36 <= depth < 36 + 10  # the image waits for its mean
+    tokens = (1, 3, 4)
+    both = Layer("cat", "concat", "cat", ("a", "b"), (tokens, tokens), (1, 6, 4))
+    layers = [nets.linear("a", "x", tokens, 4), nets.linear("b", "x", tokens, 4), both]
+    assert actor_names(pipeline_of(nets.network("cat", tokens, layers)))[-2:] == ["cat", "cat (out)"]
+
+
+@pytest.mark.exact
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
+def test_a_network_in_verilog() -> None:
+    workload = nets.small_residual(channels=4)
+    least = minimal_depths(pipeline_of(workload, reuse=4))
+    skip = next(edge for edge in least.edges if edge.name == "conv1 -> sum.1")
+    assert skip.depth is not None
+    runs = [
+        Run(least, 3),
+        Run(least.with_depths({skip.name: skip.depth - 1}), 3),
+        Run(least.with_depths({skip.name: 2}), 1),
+        Run(sufficient_depths(least).with_memories(above=8), 2, 400),
+    ]
+    for run, log in zip(runs, cosimulate(runs), strict=True):
+        trace = simulate(run.graph, run.inferences, run.period)
+        words = expected_data(run.graph, run.inferences)
+        for name in actor_names(run.graph):
+            assert np.array_equal(trace.writes[name], log.writes[name])
+            assert np.array_equal(trace.starts[name], log.starts[name])
+            assert np.array_equal(words[name][: len(log.data[name])], log.data[name])
+    ends = [simulate(run.graph, run.inferences).completions for run in runs[:2]]
+    assert ends[1][-1] > ends[0][-1]
+    assert simulate(runs[2].graph).deadlock is not None
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_residual_networks_run_at_full_rate_with_the_least_fifos(blocks: int) -> None:
+    graph = pipeline_of(nets.deep_residual(blocks, channels=4, size=12), reuse=4)
+    least = minimal_depths(graph)
+    assert simulate(least).latency_cycles == simulate(graph).latency_cycles
+    assert interval_cycles(least) == max(own_interval(actor) for actor in graph.actors)
+    total = sum(edge.depth or 0 for edge in least.edges)
+    assert total < sum(edge.depth or 0 for edge in sufficient_depths(graph).edges)
+    shallow = replace(graph, edges=tuple(replace(edge, depth=2) for edge in graph.edges))
+    assert simulate(shallow).deadlock is not None
