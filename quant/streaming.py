@@ -223,6 +223,9 @@ class BatchPercentiles:
 
     def _of_all(self, batch: Folded) -> Array:
         rank = rank_from_top(self._percent, batch.x.numel())
+        if rank == 0:
+            low, high = float(batch.bottoms.min()), float(batch.tops.max())
+            return np.array([[low], [high], [max(-low, high)]])
         tails = Tails(rank + 1)
         tails.update(batch)
         return np.array([[tails.smallest(rank)], [tails.largest(rank)], [tails.largest_magnitude(rank)]])
