@@ -13,7 +13,7 @@ MAPPED := quant cost_models latency reports
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.installed ## train, explore, predict, export and report on real digits: about 4 minutes after installation
+demo: $(VENV)/.installed ## train, explore, predict, export and report on real digits: 2 to 4 minutes after installation
 	$(BIN)/hwsim demo
 
 test: $(VENV)/.installed ## the tests that need nothing from outside: 5 to 10 minutes

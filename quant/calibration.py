@@ -135,8 +135,8 @@ def calibrate(
             for name in layer.inputs[: {"attention": 3, "matmul": 2}.get(layer.kind, 1)]:
                 axes.setdefault(workload.origin(name), 1 if layer.kind == "conv" else -1)
 
-    def observe(keep: Keep) -> dict[str, Observer]:
-        step = network.fixed_batch or max((size for _, _, size in keep.batch_percentiles), default=batch)
+    def one_pass(size: int, keep: Keep) -> dict[str, Observer]:
+        step = network.fixed_batch or size
         rows = len(x) - len(x) % step if network.fixed_batch else len(x)
         observers = {name: Observer(axis=axis, keep=keep, seed=seed, name=name) for name, axis in axes.items()}
         watch = Watch(network, frozenset(observers), lambda name, value: observers[name].update(value))
@@ -145,6 +145,13 @@ def calibrate(
                 watch.run(x[start : start + step])
                 if progress:
                     progress(min(start + step, len(x)), len(x))
+        return observers
+
+    def observe(keep: Keep) -> dict[str, Observer]:
+        observers, *others = [one_pass(size, part) for size, part in keep.passes(batch)]
+        for name, observer in observers.items():
+            for other in others:
+                observer.adopt(other[name])
         return observers
 
     return Calibration(network, observe(keep), x[: network.fixed_batch or REFERENCE_ROWS], x, observe)

@@ -102,7 +102,6 @@ class Draft:
                 self._open_weight(layer, spec)
         for index, (name, spec) in enumerate(assignment.edges.items()):
             self._insert_quantizer(index, name, spec)
-        self.module.graph.lint()
         self.module.recompile()
 
     def choose_scales(self) -> None:

@@ -80,7 +80,7 @@ class Observer:
         self.elements = 0
         self._reservoir = Reservoir(samples, seed)
         self._tails = Tails()
-        self._batches = {key: BatchPercentiles(*key) for key in sorted(keep.batch_percentiles)}
+        self._batches = {key: BatchPercentiles(*key[:2]) for key in sorted(keep.batch_percentiles)}
         self._dtype = torch.float32
         self._shape: tuple[int, ...] = ()
         self._low: NDArray[np.float64] = np.zeros(0)
@@ -118,11 +118,12 @@ class Observer:
         if self.keep.tails:
             self._tails.update(batch)
         for percentiles in self._batches.values():
-            if len(x) <= percentiles.rows or x.dim() < 2:
-                percentiles.update(batch)
-                continue
-            for part in x.split(percentiles.rows):
-                percentiles.update(fold(part, axis))
+            percentiles.update(batch)
+
+    def adopt(self, other: Observer) -> None:
+        """Take over the averaged percentiles of another pass over the same rows."""
+        self._batches |= other._batches
+        self.keep |= Keep(batch_percentiles=other.keep.batch_percentiles)
 
     def needs(self, spec: Scaled, method: Method) -> Keep:
         """What has to be kept for `scale(spec, method)`."""

@@ -39,15 +39,16 @@ class Percentile:
 
     Attributes
     ----------
-    batch : rows of a batch; the mean over batches of each one's percentile, as Brevitas takes it. 0 for the percentile
-        of all values, which lies higher where few rows hold the outliers. (Networks of a fixed batch: that batch.)
+    batch : calibration rows of a batch; the mean over batches of each one's percentile, as Brevitas takes it. 0 for the
+        percentile of all values, which lies higher where few rows hold the outliers. Networks of a fixed batch have
+        batches of that size.
     """
 
     percent: float = 99.999
     batch: int = 0
 
     def __post_init__(self) -> None:
-        check_ranges("percentile", percent=(self.percent, 0.0, 100.0), batch=(self.batch, 0, 1_000_000))
+        check_ranges("percentile", percent=(self.percent, 0.0, 100.0), batch=(self.batch, 0, 4096))
 
 
 @dataclass(frozen=True, slots=True)

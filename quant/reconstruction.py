@@ -16,7 +16,7 @@ its turning point and must reach the ends, so learning rate * iterations below 6
 _CHOICES = {
     "rounding": ("adaround", "flexround", "nupes", "step"),
     "granularity": ("block", "layer"),
-    "inputs": ("float", "quantized", "mixed"),
+    "inputs": ("quantized", "mixed"),
     "steps": ("fixed", "after", "joint"),
 }
 
@@ -29,7 +29,7 @@ class Reconstruction:
     ----------
     rounding : what is learned of weights: up or down (`adaround`), division (`flexround`), codes (`nupes`), the step.
     granularity : `block` or `layer`; `blocks` are globs over layer names that say otherwise.
-    inputs : of a block: the float network's, the quantized prefix's, or both mixed element by element.
+    inputs : of a block: the quantized prefix's, or those and the float network's mixed element by element.
     steps : activation steps stay `fixed`, are learned `after` all weights (which are then learned without activation
         quantization), or `joint`ly.
     keep : probability that an element's activation quantization is kept, and of the quantized input in a mixture.
@@ -50,7 +50,7 @@ class Reconstruction:
     rounding: Literal["adaround", "flexround", "nupes", "step"] = "adaround"
     granularity: Literal["block", "layer"] = "block"
     blocks: tuple[str, ...] = ()
-    inputs: Literal["float", "quantized", "mixed"] = "quantized"
+    inputs: Literal["quantized", "mixed"] = "quantized"
     steps: Literal["fixed", "after", "joint"] = "fixed"
     keep: float = 1.0
     iterations: int = 1000

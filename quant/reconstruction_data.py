@@ -35,7 +35,6 @@ class BlockData:
         self.by_rows = walk.skeleton.rows_first
         self.batch, self.batches = walk.batch, walk.batches
         self.bank = bank
-        self.use_float = False
         self._draw = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
 
@@ -53,8 +52,6 @@ class BlockData:
 
     def mixed_inputs(self, chosen: Tensor) -> list[Tensor]:
         """Inputs of an iteration: quantized, or mixed with the float ones element by element."""
-        if self.use_float:
-            return [self.take(store, chosen) for store in self.floats]
         if self.bank is None:
             return self.quantized_inputs(chosen)
         found = []

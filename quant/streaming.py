@@ -29,7 +29,8 @@ class Keep:
     ----------
     tails : the largest and the smallest values.
     sample : positions drawn evenly, with all their channels.
-    batch_percentiles : (percentile, whether by channel, rows of a batch) to take of each batch and to average.
+    batch_percentiles : (percentile, whether by channel, calibration rows of a batch) to take of each batch and to
+        average.
     """
 
     tails: bool = False
@@ -39,6 +40,22 @@ class Keep:
     def __or__(self, other: Keep) -> Keep:
         batches = self.batch_percentiles | other.batch_percentiles
         return Keep(self.tails or other.tails, self.sample or other.sample, batches)
+
+    def passes(self, batch: int) -> list[tuple[int, Keep]]:
+        """Passes over the calibration rows that give it, each with its rows of a batch.
+
+        A sample depends on the batches it is drawn from, and so do averaged percentiles: each has a pass of its own,
+        whatever else is kept.
+        """
+        sizes = sorted({size for _, _, size in self.batch_percentiles})
+        found = [
+            (size, Keep(batch_percentiles=frozenset(key for key in self.batch_percentiles if key[2] == size)))
+            for size in sizes
+        ]
+        if self.sample or not found:
+            return [(batch, Keep(self.tails, self.sample)), *found]
+        size, first = found[0]  # tails and extremes are the same in any pass
+        return [(size, first | Keep(tails=self.tails)), *found[1:]]
 
     def covers(self, other: Keep) -> bool:
         """Whether all that `other` keeps is kept."""
@@ -186,11 +203,9 @@ class BatchPercentiles:
     ----------
     percent : of the values of a batch, or of each of its channels.
     by_channel : one end a channel instead of one for all.
-    rows : of a batch, at most.
     """
 
-    def __init__(self, percent: float, by_channel: bool, rows: int) -> None:
-        self.rows = rows
+    def __init__(self, percent: float, by_channel: bool) -> None:
         self._percent, self._by_channel = percent, by_channel
         self._batches = 0
         self._sums: Array = np.zeros(0)
@@ -208,6 +223,9 @@ class BatchPercentiles:
 
     def _of_all(self, batch: Folded) -> Array:
         rank = rank_from_top(self._percent, batch.x.numel())
+        if rank == 0:
+            low, high = float(batch.bottoms.min()), float(batch.tops.max())
+            return np.array([[low], [high], [max(-low, high)]])
         tails = Tails(rank + 1)
         tails.update(batch)
         return np.array([[tails.smallest(rank)], [tails.largest(rank)], [tails.largest_magnitude(rank)]])

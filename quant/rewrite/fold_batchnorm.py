@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from hwsim.capture.graph import Network
+from hwsim.capture.graph import Network, copy_graph
 from hwsim.capture.operators import op_name
 from hwsim.quant.rewrite.graph_edits import finish, register, tensor_of
 from hwsim.quant.statistics import KEY, BatchStatistics
@@ -19,17 +19,12 @@ def fold_batchnorm(network: Network) -> Network:
     output channels. The fold is computed in float64. What the normalisation knew of its output stays with the layer as
     `node.meta["statistics"]` (`BatchStatistics`).
     """
-    folded = network.copy()
-    module = folded.module
-    changed = False
+    module = copy_graph(network.module)
     for norm in [n for n in module.graph.nodes if n.op == "call_function" and op_name(n) == "batch_norm"]:
         source = norm.args[0]
         if _foldable(source, norm):
             _fold(module, source, norm)
-            changed = True
-    if not changed:
-        return folded
-    return finish(folded, module)
+    return finish(network, module)
 
 
 def _foldable(source: Node, norm: Node) -> bool:

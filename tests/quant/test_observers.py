@@ -347,15 +347,14 @@ def seen(batches: list[torch.Tensor], keep: Keep, axis: int = 1) -> Observer:
 @pytest.mark.exact
 @pytest.mark.parametrize("name", ["int4", "uint4", "int8+zp", "e2m1"])
 @pytest.mark.parametrize("block", ["tensor", "channel"])
-@pytest.mark.parametrize("rows", [8, 5, 64])
-def test_averaged_percentiles_are_means_of_those_of_batches(name: str, block: Any, rows: int) -> None:
+def test_averaged_percentiles_are_means_of_those_of_batches(name: str, block: Any) -> None:
     torch.manual_seed(3)
     batches = [torch.randn(n, 3, 7, 8) * (1 + i) for i, n in enumerate((16, 16, 9))]
-    spec, method = parse(name, block=block), Percentile(97.0, batch=rows)
-    observer = seen(batches, Keep(batch_percentiles=frozenset({(97.0, block == "channel", rows)})))
+    spec, method = parse(name, block=block), Percentile(97.0, batch=16)
+    observer = seen(batches, Keep(batch_percentiles=frozenset({(97.0, block == "channel", 16)})))
     found, zero = observer.scale(spec, method)
     ends = []
-    for part in [part for batch in batches for part in batch.split(rows)]:
+    for part in batches:
         flat = part.transpose(0, 1).flatten(1) if block == "channel" else part.reshape(1, -1)
         rank = rank_from_top(97.0, flat.shape[1])
         high = flat.sort(1).values[:, flat.shape[1] - 1 - rank]
@@ -406,3 +405,43 @@ def test_rows_pass_once_more_for_what_was_not_kept_with_the_same_result() -> Non
                 ours, theirs = (c.act_scale(name, parse(text), method)[0] for c in (little, much))
                 torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     assert len(passes) == 2  # the tails, then the sample too: no pass for what is kept already
+
+
+@pytest.mark.property
+def test_scales_do_not_depend_on_what_else_is_kept() -> None:
+    """Batches of averaged percentiles have passes of their own: a sample is drawn from the same batches in any case."""
+    torch.manual_seed(1)
+    x = torch.randn(300, 3, 24, 24)  # the sample of the second convolution's input is a part of it
+    network = capture(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 2, 3)), x[:1])
+    methods: list[Method] = [Percentile(99.0, batch=48), Percentile(99.0, batch=64), MSE(), Lp(), KL(), Percentile()]
+    batches = frozenset((99.0, False, size) for size in (48, 64))
+    together = calibrate(network, x, keep=Keep(tails=True, sample=True, batch_percentiles=batches))
+    in_turn = calibrate(network, x, keep=Keep())
+    for method in methods:
+        alone = calibrate(network, x, keep=Keep())
+        for name in alone.observers:
+            wanted = alone.act_scale(name, parse("int4"), method)[0]
+            for other in (together, in_turn):
+                torch.testing.assert_close(other.act_scale(name, parse("int4"), method)[0], wanted, rtol=0, atol=0)
+
+
+@pytest.mark.exact
+def test_batches_are_of_calibration_rows_where_a_network_folds_tokens_into_rows() -> None:
+    class Folded(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(6, 5), torch.nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x.flatten(0, 1)))
+
+    torch.manual_seed(2)
+    x, model = torch.randn(40, 7, 6), Folded().eval()
+    calibration = calibrate(capture(model, x[:2]), x)
+    scale, _ = calibration.act_scale("first", parse("int4"), Percentile(95.0, batch=16))
+    with torch.no_grad():
+        ends = [
+            part.flatten().abs().sort().values[part.numel() - 1 - rank_from_top(95.0, part.numel())]
+            for part in (model.first(rows.flatten(0, 1)) for rows in x.split(16))
+        ]
+    assert float(scale) == pytest.approx(float(torch.stack(ends).double().mean()) / 7, rel=1e-6)
