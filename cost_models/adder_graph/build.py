@@ -39,16 +39,7 @@ def adder_graph(
         For a matrix of another shape, for constants that are not integers within 2^60, where `max_depth` is below
         `shallowest`.
     """
-    matrix = checked(weights)
-    if matrix.ndim != 2 or matrix.shape[1] != len(input_ranges):
-        raise InputError(
-            f"weights of shape {matrix.shape}, {len(input_ranges)} input ranges",
-            where="adder graph",
-            hint="weights are (outputs, inputs), one range an input",
-        )
-    if any(low > high for low, high in input_ranges):
-        raise InputError("an input range whose low end is above its high end", where="adder graph")
-    matrix = matrix * np.array([(low, high) != (0, 0) for low, high in input_ranges], dtype=np.int64)
+    matrix = matrix_of(weights, input_ranges)
     if max_depth is not None and max_depth < shallowest(matrix):
         raise InputError(
             f"{max_depth} adder levels do not do",
@@ -61,6 +52,26 @@ def adder_graph(
         return plain
     linked = _linked(core, places, input_ranges)
     return min(plain, linked, key=graph_lut)
+
+
+def matrix_of(weights: ArrayLike, input_ranges: Ranges) -> NDArray[np.int64]:
+    """The weights as integers, zero for inputs that are always zero.
+
+    Raises
+    ------
+    InputError
+        For another shape than (outputs, inputs), and for ranges that are none.
+    """
+    matrix = checked(weights)
+    if matrix.ndim != 2 or matrix.shape[1] != len(input_ranges):
+        raise InputError(
+            f"weights of shape {matrix.shape}, {len(input_ranges)} input ranges",
+            where="adder graph",
+            hint="weights are (outputs, inputs), one range an input",
+        )
+    if any(low > high for low, high in input_ranges):
+        raise InputError("an input range whose low end is above its high end", where="adder graph")
+    return matrix * np.array([(low, high) != (0, 0) for low, high in input_ranges], dtype=np.int64)
 
 
 def shallowest(weights: NDArray[np.int64]) -> int:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwsim.core.accumulator import largest_multiple
-from hwsim.core.formats import Binary, Format, Int, Minifloat
-from hwsim.cost_models.adder_graph.build import Effort, Ranges, adder_graph
-from hwsim.cost_models.adder_graph.digits import checked, nonzero_digits
+from hwsim.core.formats import Format, Int, Minifloat
+from hwsim.cost_models.adder_graph.build import Effort, Ranges, adder_graph, matrix_of
+from hwsim.cost_models.adder_graph.digits import nonzero_digits
 from hwsim.cost_models.adder_graph.expected import DigitStatistics, digit_statistics, expected_counts
 from hwsim.cost_models.adder_graph.graph import width
 from hwsim.cost_models.adder_graph.price import area
@@ -62,23 +62,22 @@ def constant_dot_cost(
     max_depth : adder levels at most.
     effort : see `adder_graph`; by default `best` for small matrices.
     most_pairs : where the matrix has more pairs of digits, the graph is not built and the cost is estimated from the
-        digits it has; 0 always estimates.
+        digits it has; `max_depth` and `effort` then mean nothing.
     """
-    matrix = checked(weights)
+    matrix = matrix_of(weights, input_ranges)
     pairs = search_pairs(matrix)
     if pairs > most_pairs:
         bits = float(np.mean([width(low, high) for low, high in input_ranges]))
         signed = any(low < 0 for low, _ in input_ranges)
-        return expected_cost(digit_statistics(matrix), *matrix.shape, bits, signed, levels_per_stage)
+        outputs, inputs = matrix.shape
+        return expected_cost(digit_statistics(matrix), outputs, inputs, bits, signed, levels_per_stage)
     chosen: Effort = effort or ("best" if pairs <= BEST_PAIRS else "fast")
     graph = adder_graph(matrix, input_ranges, max_depth, chosen)
     found = area(graph)
     if not levels_per_stage:
         return ConstantDotCost(found.lut, found.inverters, graph.adders, graph.depth, 0, 0, True)
     pipeline = registers(graph, levels_per_stage)
-    return ConstantDotCost(
-        found.lut, found.inverters, graph.adders, graph.depth, pipeline.ff, pipeline.latency, True
-    )
+    return ConstantDotCost(found.lut, found.inverters, graph.adders, graph.depth, pipeline.ff, pipeline.latency, True)
 
 
 def expected_cost(

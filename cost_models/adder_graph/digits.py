@@ -36,7 +36,8 @@ def signed_digits(values: ArrayLike) -> NDArray[np.int8]:
     places = np.arange(max(1, int(changed.max(initial=0)).bit_length()))
     nonzero = (changed[..., None] >> places) & 1
     plus = (positive[..., None] >> places) & 1
-    return (np.sign(v)[..., None] * (2 * plus - nonzero)).astype(np.int8)
+    digits: NDArray[np.int8] = (np.sign(v)[..., None] * (2 * plus - nonzero)).astype(np.int8)
+    return digits
 
 
 def from_digits(digits: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -77,7 +77,7 @@ def sample(rng: np.random.Generator) -> Sample | None:
 def fitted(form: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ridge regression; the constant is not penalised."""
     penalty = RIDGE * len(form) * np.diag([0.0] + [1.0] * (form.shape[1] - 1))
-    return np.linalg.solve(form.T @ form + penalty, form.T @ target)
+    return np.asarray(np.linalg.solve(form.T @ form + penalty, form.T @ target), dtype=np.float64)
 
 
 def held_out(form: NDArray[np.float64], target: NDArray[np.float64], folds: int = 5) -> NDArray[np.float64]:

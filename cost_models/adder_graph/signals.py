@@ -41,7 +41,7 @@ def summands(node: Node, found: list[list[Signal]], nodes: tuple[Node, ...]) -> 
 
 
 def signals(graph: Graph, parities: bool = True) -> list[list[Signal]]:
-    """For every node its signals, the lowest first; without `parities`, lowest bits of sums are signals of their own."""
+    """For every node its signals, the lowest first; without `parities`, the lowest bit of a sum is one of its own."""
     found: list[list[Signal]] = []
     for index, node in enumerate(graph.nodes):
         own: list[Signal] = [frozenset((index * PLACES + place,)) for place in range(node.bits)]

@@ -12,6 +12,7 @@ from hwsim.core.errors import InputError
 from hwsim.cost_models.adder_graph.graph import ZERO, Graph
 from hwsim.cost_models.adder_graph.signals import Signal, made_in, signals
 
+
 @dataclass(frozen=True, slots=True)
 class Registers:
     """What a pipeline adds.
@@ -30,7 +31,9 @@ class Registers:
 def stages(graph: Graph, levels_per_stage: int) -> list[int]:
     """The stage in which each node is computed, the first being 0; inputs come in stage 0."""
     if levels_per_stage < 1:
-        raise InputError(f"a register after {levels_per_stage} adder levels", where="pipeline", hint="allowed: 1 and up")
+        raise InputError(
+            f"a register after {levels_per_stage} adder levels", where="pipeline", hint="allowed: 1 and up"
+        )
     return [max(0, node.depth - 1) // levels_per_stage for node in graph.nodes]
 
 

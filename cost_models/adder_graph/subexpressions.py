@@ -139,7 +139,8 @@ class PairSearch:
         here, there = self.places[first], self.places[second]
         found = []
         for row in sorted(here.keys() & there.keys()):
-            terms, taken, shifts = self.rows[row], set(), there[row]
+            terms, shifts = self.rows[row], there[row]
+            taken: set[int] = set()
             for s in sorted(here[row]):
                 p, q = term(first, s), term(second, s + shift)
                 if s + shift not in shifts or p in taken or q in taken or terms[p] ^ terms[q] != differ:

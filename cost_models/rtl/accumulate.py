@@ -5,26 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from hwsim.cost_models.rtl.integer import running_sum
-from hwsim.cost_models.rtl.product import Addend
+from hwsim.cost_models.rtl.product import NO_CARRY, Addend
 from hwsim.cost_models.rtl.unit import WIDEST_INT64, Port, Vectors, wrapped
 
 
 def accumulate(term: Addend, acc_bits: int, acc: str = "acc") -> str:
     """Lines that add a term to the output register `acc`, from zero where the input `clear` is one.
 
-    One more bit below makes the carry input: both addends have the carry there. The term stands first because
-    the carry chain of Xilinx parts takes its first operand unchanged, and the other may then be gated for free.
+    The old sum is gated in front of the adder, which costs no LUT, rather than chosen against behind it.
     """
+    carry = "" if term.carry == NO_CARRY else f" + $signed({{1'b0, {term.carry}}})"
     return f"""  wire signed [{acc_bits - 1}:0] {acc}_from = clear ? {acc_bits}'d0 : {acc};
-{added(term.word, f"{acc}_from", term.carry, f"{acc}_next", acc_bits)}  initial {acc} = 0;
-  always @(posedge clk) {acc} <= {acc}_next;
+  initial {acc} = 0;
+  always @(posedge clk) {acc} <= {term.word} + {acc}_from{carry};
 """
 
 
 def added(first: str, second: str, carry: str, total: str, bits: int, signed: bool = True) -> str:
-    """Lines that declare `total` as the sum of two wires, all of one signedness, and a carry."""
+    """Lines that declare `total` as the sum of two wires, both signed or both not, and a carry.
+
+    One bit more below makes the carry: both words have it there. Tools that see three summands, or sums of sums,
+    compress them first, which takes more LUTs than one adder for two words.
+    """
     kind, cast = ("wire signed", "$signed") if signed else ("wire", "")
-    if carry == "1'b0":
+    if carry == NO_CARRY:
         return f"  {kind} [{bits - 1}:0] {total} = {first} + {second};\n"
     return f"""  {kind} [{bits}:0] {total}_and_carry = {cast}({{{first}, {carry}}}) + {cast}({{{second}, {carry}}});
   {kind} [{bits - 1}:0] {total} = {total}_and_carry[{bits}:1];

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.cost_models.rtl.accumulate import added
-from hwsim.cost_models.rtl.product import Addend
+from hwsim.cost_models.rtl.product import NO_CARRY, Addend
 from hwsim.cost_models.rtl.unit import WIDEST_INT64, Port, Vectors, module
 
 
@@ -49,7 +49,7 @@ class AdderTree:
         lines, terms = [], []
         for i in range(self.lanes):
             lines.append(f"  {kind} [{self.bits - 1}:0] x{i} = x[{(i + 1) * self.bits - 1}:{i * self.bits}];\n")
-            terms.append(Addend("", f"x{i}", self.bits, "1'b0"))
+            terms.append(Addend("", f"x{i}", self.bits, NO_CARRY))
         root = tree(terms, self.signed)
         return module(self, "".join(lines) + root.lines + f"  assign total = {root.word};")
 

@@ -43,6 +43,10 @@ class MinifloatFactor:
         return self.exponent + self.mantissa + int(self.signed)
 
     @property
+    def significand_bits(self) -> int:
+        return self.mantissa + 1
+
+    @property
     def largest(self) -> int:
         """Of the significand, hidden bit included."""
         return (1 << (self.mantissa + 1)) - 1
@@ -91,6 +95,10 @@ class IntegerFactor:
     @property
     def label(self) -> str:
         return f"{'s' if self.signed else 'u'}{self.bits}"
+
+    @property
+    def significand_bits(self) -> int:
+        return self.bits
 
     @property
     def largest(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hwsim.cost_models.rtl.factor import MinifloatFactor
 from hwsim.cost_models.rtl.fused_adder import FusedAdder
-from hwsim.cost_models.rtl.product import products, significand_product
+from hwsim.cost_models.rtl.product import added_shifts, products, significand_product
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
 
@@ -69,9 +69,10 @@ class FloatAccumulateMac:
 
     def verilog(self) -> str:
         product = significand_product(self.weight, self.activation)
-        at_shift_0 = self.unit_exponent - product.lowest
-        adder = FusedAdder(self.eacc, self.macc, product.bits, at_shift_0, product.lowest, product.highest)
-        return module(self, product.lines + adder.verilog(), ("acc",))
+        lowest, highest = sum(s.lowest for s in product.shifts), sum(s.highest for s in product.shifts)
+        amount = added_shifts(product.shifts, "shift") if product.shifts else ""
+        adder = FusedAdder(self.eacc, self.macc, product.bits, self.unit_exponent - lowest, lowest, highest)
+        return module(self, product.lines + amount + adder.verilog(), ("acc",))
 
     def respond(self, inputs: Mapping[str, Vectors]) -> dict[str, Vectors]:
         terms = products(self.weight, self.activation, inputs["w"], inputs["a"])

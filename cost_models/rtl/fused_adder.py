@@ -108,8 +108,8 @@ class FusedAdder:
         """The sum in the larger exponent: a magnitude of a carry, the significand and three bits; and its sign."""
         s = self.width + 4
         return f"""  wire subtract = negative ^ held[{self.exponent + self.mantissa}];
-  wire [{s}:0] raw_and_carry = {{1'b0, greater, 3'd0, subtract}} + {{{{1'b0, aligned}} ^ {{{s}{{subtract}}}}, subtract}};
-  wire [{s - 1}:0] raw = raw_and_carry[{s}:1];
+  wire [{s - 1}:0] addend = {{1'b0, aligned}} ^ {{{s}{{subtract}}}};
+  wire [{s - 1}:0] raw = {{1'b0, greater, 3'd0}} + addend + subtract;
   wire below = subtract & raw[{s - 1}];
   wire [{s - 1}:0] magnitude = (raw ^ {{{s}{{below}}}}) + below;
   wire sum_negative = (product_larger ? negative : held[{self.exponent + self.mantissa}]) ^ below;
@@ -119,7 +119,8 @@ class FusedAdder:
         """The next code: normalised down to exponent one, rounded half to even, saturated, never -0."""
         e, m, x, s = self.exponent, self.mantissa, self.exponent_bits, self.width + 4
         z, low = s.bit_length(), s - m - 1
-        return f"""{leading_zeros("magnitude", s, "zeros")}  wire [{x - 1}:0] left = zeros > exponent ? exponent : zeros;
+        counted = leading_zeros("magnitude", s, "zeros")
+        return f"""{counted}  wire [{x - 1}:0] left = zeros > exponent ? exponent : zeros;
   wire [{s - 1}:0] normal = magnitude << left[{z - 1}:0];
   wire [{x - 1}:0] field = normal[{s - 1}] ? exponent - left : {x}'d0;
   wire up = normal[{low - 1}] & (|normal[{low - 2}:0] | normal[{low}]);

@@ -14,7 +14,8 @@ import numpy as np
 from hwsim.core.codes import decode
 from hwsim.core.formats import Binary
 from hwsim.cost_models.rtl.accumulate import added, sums_in
-from hwsim.cost_models.rtl.integer import signed_product
+from hwsim.cost_models.rtl.multiply import Wire, multiplied
+from hwsim.cost_models.rtl.product import NO_CARRY
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
 
@@ -60,12 +61,14 @@ class PartialBinaryMac:
         """Each register stands still for weights of the other kind, or is reset by them where they start a sum."""
         b, s, n = self.binary_acc_bits, self.salient_acc_bits, self.a_bits
         top = f"a[{n - 1}]" if self.a_signed else "1'b0"
+        sums = added("binary", "binary_from", "minus", "binary_next", b)
+        sums += added("product", "salient_from", NO_CARRY, "salient_next", s)
         body = f"""  wire minus = ~w[0];
   wire signed [{n}:0] binary = {{{top}, a}} ^ {{{n + 1}{{minus}}}};
-  wire signed [{self.w_bits + n - 1}:0] product = {signed_product(self.a_signed)};
+{multiplied(Wire("w", self.w_bits, True), Wire("a", n, self.a_signed), "product", self.w_bits + n)}\
   wire signed [{b - 1}:0] binary_from = clear ? {b}'d0 : acc_binary;
   wire signed [{s - 1}:0] salient_from = clear ? {s}'d0 : acc_salient;
-{added("binary", "binary_from", "minus", "binary_next", b)}{added("product", "salient_from", "1'b0", "salient_next", s)}
+{sums}\
   initial acc_binary = 0;
   initial acc_salient = 0;
   always @(posedge clk) begin

@@ -6,7 +6,7 @@ squared, which needs a narrower multiplier. The code -2^(b-1), which the format 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 from hwsim.core.codes import decode
 from hwsim.core.formats import Power
 from hwsim.cost_models.rtl.accumulate import accumulate, sums_in
+from hwsim.cost_models.rtl.multiply import TABLE_BITS, Wire, multiplied, table
 from hwsim.cost_models.rtl.product import Addend
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
@@ -66,38 +67,33 @@ class PowerMac:
         return {"acc": sums_in(self.outputs[0], left * right, inputs["clear"])}
 
     def _of_an_integer(self) -> Addend:
-        low = self.bits - 1
-        signed = self.activation == "signed"
-        bits = 2 * low + self.a_bits
-        right = "a" if signed else "a"
-        left = "$signed({1'b0, square})" if signed else "square"
-        kind = "wire signed" if signed else "wire"
-        lines = magnitude("w", self.bits) + table("w_magnitude", low, [k * k for k in range(1 << low)], "square")
-        lines += f"""  {kind} [{bits - 1}:0] product = {left} * {right};
-  wire negative = w[{low}];
-"""
-        if signed:
-            lines += f"  wire signed [{bits - 1}:0] word = product ^ {{{bits}{{negative}}}};\n"
-            return Addend(lines, "word", bits, "negative")
-        lines += f"  wire signed [{bits}:0] word = {{negative, product ^ {{{bits}{{negative}}}}}};\n"
-        return Addend(lines, "word", bits + 1, "negative")
+        low, signed = self.bits - 1, self.activation == "signed"
+        square, bits = Wire("square", 2 * low), 2 * low + self.a_bits
+        lines = magnitude("w", self.bits) + table("w_magnitude", [k * k for k in range(1 << low)], "square", 2 * low)
+        lines += multiplied(square, Wire("a", self.a_bits, signed), "product", bits)
+        return Addend(lines + _inverted("product", bits, signed, f"w[{low}]"), "word", bits + 1, "negative")
 
     def _of_two_powers(self) -> Addend:
         m, n = self.bits - 1, self.a_bits - 1
         bits = 2 * (m + n)
         lines = magnitude("w", self.bits) + magnitude("a", self.a_bits)
-        if m + n <= 6:  # one look-up table a bit
+        if m + n <= TABLE_BITS:
             squares = [((k >> n) * (k & ((1 << n) - 1))) ** 2 for k in range(1 << (m + n))]
             lines += f"  wire [{m + n - 1}:0] both = {{w_magnitude, a_magnitude}};\n"
-            lines += table("both", m + n, squares, "square")
+            lines += table("both", squares, "square", bits)
         else:
-            lines += f"""  wire [{m + n - 1}:0] product = w_magnitude * a_magnitude;
-  wire [{bits - 1}:0] square = product * product;
+            product = Wire("product", m + n)
+            lines += multiplied(Wire("w_magnitude", m), Wire("a_magnitude", n), "product", m + n)
+            lines += multiplied(product, product, "square", bits)
+        return Addend(lines + _inverted("square", bits, False, f"w[{m}] ^ a[{n}]"), "word", bits + 1, "negative")
+
+
+def _inverted(product: str, bits: int, signed: bool, negative: str) -> str:
+    """Lines that declare `negative` and `word`, a product inverted where it is negative."""
+    top = f"{product}[{bits - 1}]" if signed else "1'b0"
+    return f"""  wire negative = {negative};
+  wire signed [{bits}:0] word = {{{top}, {product}}} ^ {{{bits + 1}{{negative}}}};
 """
-        lines += f"""  wire negative = w[{m}] ^ a[{n}];
-  wire signed [{bits}:0] word = {{negative, square ^ {{{bits}{{negative}}}}}};
-"""
-        return Addend(lines, "word", bits + 1, "negative")
 
 
 def magnitude(code: str, bits: int) -> str:
@@ -107,17 +103,6 @@ def magnitude(code: str, bits: int) -> str:
         return f"  wire [0:0] {code}_magnitude = {code}[0];\n"
     flip = f"{{{low}{{{code}[{low}]}}}}"
     return f"  wire [{low - 1}:0] {code}_magnitude = ({code}[{low - 1}:0] ^ {flip}) + {code}[{low}];\n"
-
-
-def table(index: str, index_bits: int, values: Sequence[int], found: str) -> str:
-    """Lines that declare `found`, the value at `index`, as one constant a bit."""
-    bits = max(values).bit_length()
-    lines = [f"  wire [{bits - 1}:0] {found};\n"]
-    for b in range(bits):
-        word = sum(((value >> b) & 1) << k for k, value in enumerate(values))
-        lines.append(f"  localparam [{len(values) - 1}:0] {found}{b} = {len(values)}'h{word:x};\n")
-        lines.append(f"  assign {found}[{b}] = {found}{b}[{index}];\n")
-    return "".join(lines)
 
 
 def squared_codes(codes: Vectors, bits: int) -> Vectors:

@@ -126,11 +126,15 @@ def simulate(units: Sequence[Unit], inputs: Sequence[Mapping[str, Vectors]]) -> 
         (folder / "all.v").write_text("`timescale 1ns/1ps\n" + distinct_modules(sources))
         tops = [word for index in range(len(units)) for word in ("-s", f"bench{index}")]
         built = subprocess.run(
-            [compiler, "-g2005", "-o", "all.vvp", *tops, "all.v"], cwd=folder, capture_output=True, text=True
+            [compiler, "-g2005", "-o", "all.vvp", *tops, "all.v"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if built.returncode:
             raise RuntimeError(f"Verilog of {', '.join(u.name for u in units)}: {built.stderr[:2000]}")
-        ran = subprocess.run(["vvp", "-n", "all.vvp"], cwd=folder, capture_output=True, text=True)
+        ran = subprocess.run(["vvp", "-n", "all.vvp"], cwd=folder, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise RuntimeError(ran.stderr[:2000] or ran.stdout[:2000])
         return [_read_outputs(folder / f"out{index}.hex", unit) for index, unit in enumerate(units)]

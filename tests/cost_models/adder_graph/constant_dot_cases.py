@@ -56,9 +56,30 @@ def floats(shape: Shape, fmt: Minifloat, seed: int = 0) -> np.ndarray:
 def pairs() -> dict[str, ConstantDot]:
     """One adder or two, of all kinds of operands."""
     found = {}
-    for weights in ([1, 1], [1, 8], [1, -1], [1, -8], [8, -1], [-1, 0], [1, 4], [-4, 1], [3, 0], [7, 0], [16, -1], [-1, -1]):
-        for ranges in (((-8, 7), (-8, 7)), ((0, 15), (0, 15)), ((-8, 7), (0, 7)), ((0, 7), (-16, 15)), ((-128, 127), (-3, 9))):
-            found[f"{weights[0]} x0 + {weights[1]} x1, {ranges[0]}, {ranges[1]}"] = ConstantDot((tuple(weights),), ranges)
+    for weights in (
+        [1, 1],
+        [1, 8],
+        [1, -1],
+        [1, -8],
+        [8, -1],
+        [-1, 0],
+        [1, 4],
+        [-4, 1],
+        [3, 0],
+        [7, 0],
+        [16, -1],
+        [-1, -1],
+    ):
+        for ranges in (
+            ((-8, 7), (-8, 7)),
+            ((0, 15), (0, 15)),
+            ((-8, 7), (0, 7)),
+            ((0, 7), (-16, 15)),
+            ((-128, 127), (-3, 9)),
+        ):
+            found[f"{weights[0]} x0 + {weights[1]} x1, {ranges[0]}, {ranges[1]}"] = ConstantDot(
+                (tuple(weights),), ranges
+            )
     return found
 
 
@@ -98,7 +119,9 @@ def digest(unit: Unit) -> str:
 
 
 def read() -> dict[str, Synthesised]:
-    """The rows of the file, by case."""
+    """The rows of the file, by case; none where it was not made yet."""
+    if not FILE.exists():
+        return {}
     with FILE.open(encoding="utf-8", newline="") as file:
         rows = [Synthesised(*(r[f] if f in TEXT else int(r[f]) for f in FIELDS)) for r in csv.DictReader(file)]  # type: ignore[arg-type]
     return {row.case: row for row in rows}

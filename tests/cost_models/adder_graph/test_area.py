@@ -40,6 +40,8 @@ def test_the_area_of_one_adder_is_the_rule(
 
 def fresh(name: str) -> Synthesised:
     """The row of a case, if it was made from the Verilog of today."""
+    if name not in ROWS:
+        pytest.skip(f"{name} was not synthesised yet: run constant_dot_cases.py")
     if digest(cases()[name]) != ROWS[name].verilog:
         pytest.fail(f"{name}: the Verilog has changed; run constant_dot_cases.py to synthesise it again")
     return ROWS[name]
