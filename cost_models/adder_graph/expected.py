@@ -1,9 +1,10 @@
 """The cost of a constant matrix whose codes are not known, or too many to search: a fit over random matrices.
 
-Adders are a share of what the digits would need without sharing, LUTs are so many an adder, and so on; the logarithm
-of each such ratio is a quadratic form in the logarithms of: digits an output, outputs, digit places in use, input bits,
-and whether inputs are signed. `fit.py` builds graphs of random matrices and writes the coefficients to `expected.json`,
-with the errors on matrices that were left out. Outside the range of sizes of the fit, ratios stay as at its edge.
+Adders are a share of what the digits would need without sharing, LUTs are so many an adder, and so on. The logarithm
+of each such ratio is a quadratic form in whether inputs are signed and the logarithms of: digits an output, outputs,
+digit places in use, share of weights that are not zero, digits of such a weight, input bits. `fit.py` builds graphs of
+random matrices and writes the coefficients to `expected.json`, with the errors on matrices that were left out. Outside
+the range of the fit (`range` there; 4 inputs and up) ratios stay as at its edge.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ class DigitStatistics:
 
     Attributes
     ----------
-    density : nonzero digits a weight, zeros included.
+    nonzero : share of weights that are not zero.
+    digits : nonzero digits of a weight that is not zero.
     places : how many places the digits are spread over: the exponential of the entropy of their places.
     """
 
-    density: float
+    nonzero: float
+    digits: float
     places: float
 
 
@@ -57,7 +60,9 @@ def digit_statistics(matrix: NDArray[np.int64]) -> DigitStatistics:
     used = signed_digits(matrix) != 0
     counts = used.reshape(-1, used.shape[-1]).sum(axis=0)
     share = counts[counts > 0] / max(1, counts.sum())
-    return DigitStatistics(float(counts.sum() / max(1, matrix.size)), float(np.exp(-(share * np.log(share)).sum())))
+    weights = int(np.count_nonzero(matrix))
+    places = float(np.exp(-(share * np.log(share)).sum()))
+    return DigitStatistics(weights / max(1, matrix.size), int(counts.sum()) / max(1, weights), places)
 
 
 @lru_cache(maxsize=1024)
@@ -84,27 +89,33 @@ def expected_counts(
     digits: DigitStatistics, outputs: int, inputs: int, input_bits: float, signed: bool, levels_per_stage: int = 0
 ) -> ExpectedCounts:
     """Mean counts of graphs of matrices with such digits."""
-    total = digits.density * outputs * inputs
-    alone = total - outputs * (1.0 - np.exp(-total / outputs))  # rows without digits need no adder, nor save one
+    terms = digits.nonzero * digits.digits * inputs
+    alone = without_sharing(terms, outputs)
     if alone <= 0:
         return ExpectedCounts(0.0, 0.0, 0.0, 0.0, 0.0)
     table = _table()
-    form = quadratic(features(total / outputs, outputs, digits.places, input_bits, signed, max(1, levels_per_stage)))
+    raw = logarithms(digits, terms, outputs, input_bits, max(1, levels_per_stage))
+    form = quadratic(np.append(np.clip(raw, table["low"], table["high"]), float(signed)))
     ratio = {name: float(np.exp(form @ table[name])) for name in RATIOS}
     adders = alone * min(1.0, ratio["adders"])
     lut = adders * ratio["lut"]
-    depth = ratio["depth"] * np.log2(1.0 + total / outputs)
+    depth = ratio["depth"] * np.log2(1.0 + terms)
     ff = lut * ratio["ff"] if levels_per_stage else 0.0
     return ExpectedCounts(lut, adders * ratio["inverters"], adders, float(depth), ff)
 
 
-def features(
-    digits: float, outputs: float, places: float, input_bits: float, signed: bool, levels: float
+def without_sharing(terms: float, outputs: int) -> float:
+    """Adders of `outputs` sums of `terms` digits on average; a row without digits needs none, nor saves one."""
+    return float(outputs * (terms - 1.0 + np.exp(-terms)))
+
+
+def logarithms(
+    digits: DigitStatistics, terms: float, outputs: int, input_bits: float, levels: int
 ) -> NDArray[np.float64]:
-    """Logarithms, kept within the range of the fit."""
-    low, high = _table()["low"], _table()["high"]
-    raw = np.log(np.maximum([digits, outputs, places, input_bits, levels], 1.0))
-    return np.append(np.clip(raw, low, high), float(signed))
+    """What the fit depends on, whether inputs are signed apart; `terms` are the digits of an output."""
+    return np.log(
+        [max(terms, 1.0), outputs, digits.places, digits.nonzero, digits.digits, max(input_bits, 1.0), levels]
+    )
 
 
 def quadratic(x: NDArray[np.float64]) -> NDArray[np.float64]:

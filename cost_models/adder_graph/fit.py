@@ -22,7 +22,9 @@ from hwsim.cost_models.adder_graph.expected import (
     RATIOS,
     all_multiples,
     digit_statistics,
+    logarithms,
     quadratic,
+    without_sharing,
 )
 from hwsim.cost_models.adder_graph.price import area
 from hwsim.cost_models.adder_graph.stages import registers
@@ -31,8 +33,8 @@ FORMATS: tuple[Format, ...] = (
     *(int_format(bits) for bits in range(2, 9)),
     *(minifloat(e, m) for e, m in ((2, 0), (2, 1), (2, 3), (3, 0), (3, 2), (4, 2), (4, 3))),
 )
-LEAST_DIGITS, MOST_DIGITS, MOST_PAIRS = 40, 8000, 250_000
-RIDGE = 1e-3
+LEAST_TERMS, LEAST_DIGITS, MOST_DIGITS, MOST_PAIRS = 4, 40, 6000, 200_000
+RIDGE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +49,31 @@ class Sample:
 
 def sample(rng: np.random.Generator) -> Sample | None:
     """One matrix and its graph; None for one too small or too large."""
-    outputs, inputs = (int(2 ** rng.uniform(0, 7)) for _ in range(2))
+    outputs, inputs = int(2 ** rng.uniform(0, 7)), int(2 ** rng.uniform(2, 7.5))
     values = all_multiples(FORMATS[int(rng.integers(len(FORMATS)))])
     keep = 1.0 if rng.random() < 0.5 else rng.uniform(0.1, 1.0)
     matrix = rng.choice(values, (outputs, inputs)) * (rng.random((outputs, inputs)) < keep)
-    input_bits, signed, levels = int(rng.integers(2, 11)), bool(rng.integers(2)), int(rng.integers(1, 5))
+    input_bits, signed, levels = int(rng.integers(3, 11)), bool(rng.integers(2)), int(rng.integers(1, 5))
     digits = digit_statistics(matrix)
-    total = digits.density * matrix.size
-    if not LEAST_DIGITS <= total <= MOST_DIGITS or total**2 / outputs / 2 > MOST_PAIRS:
+    terms = digits.nonzero * digits.digits * inputs
+    total = terms * outputs
+    if terms < LEAST_TERMS or not LEAST_DIGITS <= total <= MOST_DIGITS or terms * total / 2 > MOST_PAIRS:
         return None
     low = -(1 << (input_bits - 1)) if signed else 0
     graph = adder_graph(matrix, [(low, low + (1 << input_bits) - 1)] * inputs, effort="fast")
-    alone = total - outputs * (1.0 - np.exp(-total / outputs))
+    alone = without_sharing(terms, outputs)
     found = area(graph)
-    if not found.lut or alone < 1:
-        return None
     ff = registers(graph, levels).ff
+    if not (found.lut and ff):
+        return None
     ratios = (
         graph.adders / alone,
         found.lut / graph.adders,
         (found.inverters + 0.1) / graph.adders,
-        graph.depth / np.log2(1.0 + total / outputs),
+        graph.depth / np.log2(1.0 + terms),
         ff / found.lut,
     )
-    logs = np.log(np.maximum([total / outputs, outputs, digits.places, input_bits, levels], 1.0))
+    logs = logarithms(digits, terms, outputs, input_bits, levels)
     return Sample((*logs, float(signed)), ratios, found.lut, alone)
 
 
@@ -112,7 +115,7 @@ def main() -> None:
     stored = {
         "matrices": len(samples),
         "errors, held out (median, p90, worst)": shown,
-        "range": {"low": logs[:, :5].min(axis=0).tolist(), "high": logs[:, :5].max(axis=0).tolist()},
+        "range": {"low": logs[:, :-1].min(axis=0).tolist(), "high": logs[:, :-1].max(axis=0).tolist()},
         "coefficients": {name: fitted(form, targets[:, k]).round(6).tolist() for k, name in enumerate(RATIOS)},
     }
     FILE.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")

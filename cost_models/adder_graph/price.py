@@ -37,10 +37,11 @@ def area(graph: Graph) -> Area:
         if node.operation == "input":
             continue
         passed = passed_bits(node)
-        operands = summands(node, found, graph.nodes)
-        left, right = operands[0][passed:], operands[1][passed:]
+        left, right = (operand[passed:] for operand in summands(node, found, graph.nodes))
         subtract = node.operation != "add"
         if not subtract and not (any(left) and any(right)):
+            continue
+        if not left:
             continue
         if len(left) < SHORTEST_CHAIN:
             plain += sum(1 for place in range(len(left)) if place or (left[0] and right[0]))

@@ -40,8 +40,8 @@ def summands(node: Node, found: list[list[Signal]], nodes: tuple[Node, ...]) -> 
     return placed(node.left, node.left_shift), placed(node.right, node.right_shift)
 
 
-def signals(graph: Graph, parities: bool = True) -> list[list[Signal]]:
-    """For every node its signals, the lowest first; without `parities`, the lowest bit of a sum is one of its own."""
+def signals(graph: Graph, pipelined: bool = False) -> list[list[Signal]]:
+    """For every node its signals, the lowest first; where pipelined, the lowest bit of a sum is one of its own."""
     found: list[list[Signal]] = []
     for index, node in enumerate(graph.nodes):
         own: list[Signal] = [frozenset((index * PLACES + place,)) for place in range(node.bits)]
@@ -53,7 +53,7 @@ def signals(graph: Graph, parities: bool = True) -> list[list[Signal]]:
             own[:passed] = left[:passed]
             if node.operation == "add" and not any(left[passed:]):
                 own[passed:] = right[passed:]  # the operands do not overlap: wires
-            elif parities and passed < node.bits:
+            elif not pipelined and passed < node.bits:
                 own[passed] = left[passed] ^ right[passed]
         found.append(own)
     return found

@@ -59,7 +59,7 @@ def registers(graph: Graph, levels_per_stage: int) -> Registers:
     """Count registers, bit by bit."""
     stage = stages(graph, levels_per_stage)
     end = latency(graph, levels_per_stage)
-    bits = signals(graph, parities=False)
+    bits = signals(graph, pipelined=True)
     last: dict[Signal, int] = {}
     reads = [(operand, stage[i]) for i, node in enumerate(graph.nodes) for operand in node.operands]
     reads += [(out.node, end) for out in graph.outputs if out.node != ZERO]

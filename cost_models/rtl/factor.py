@@ -13,7 +13,7 @@ import numpy as np
 
 from hwsim.core.codes import decode
 from hwsim.core.formats import Minifloat, minifloat
-from hwsim.cost_models.rtl.unit import Port, Vectors
+from hwsim.cost_models.rtl.unit import Port, Vectors, as_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,9 @@ class MinifloatFactor:
         return "\n".join(lines) + "\n"
 
     def multiples(self, codes: Vectors) -> Vectors:
-        """Values of codes in units of the smallest step, at most 38 bits for five exponent and seven mantissa bits."""
-        return np.asarray(np.rint(decode(codes, self.format) / self.format.smallest), dtype=np.int64)
+        """Values of codes in units of the smallest step: below 2^38 up to five exponent and seven mantissa bits."""
+        multiples = np.rint(decode(codes, self.format) / self.format.smallest)
+        return as_vectors(Port("multiple", self.format.significand_bits), multiples)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hwsim.core.errors import InputError
 from hwsim.cost_models.rtl.factor import MinifloatFactor
 from hwsim.cost_models.rtl.fused_adder import FusedAdder
 from hwsim.cost_models.rtl.product import added_shifts, products, significand_product
@@ -37,6 +38,14 @@ class FloatAccumulateMac:
     eacc: int
     macc: int
     a_signed: bool = True
+
+    def __post_init__(self) -> None:
+        if not (2 <= self.eacc <= 8 and 1 <= self.macc <= 23):
+            raise InputError(
+                f"an accumulator of e{self.eacc}m{self.macc}",
+                where="float accumulator",
+                hint="allowed: 2 to 8 exponent and 1 to 23 mantissa bits",
+            )
 
     @property
     def weight(self) -> MinifloatFactor:

@@ -1,7 +1,7 @@
 """Multiply-accumulate with squared codes: the power format of exponent 1/2, whose values are sign(q) q^2 / L^2.
 
-A table squares the magnitude of a code. Of two power operands the magnitudes are multiplied first and their product is
-squared, which needs a narrower multiplier. The code -2^(b-1), which the format lacks, counts as 0.
+A table squares a code. Of two power operands the magnitudes are multiplied first and their product is squared, which
+needs narrower multipliers. The code -2^(b-1), which the format lacks, counts as 0.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from hwsim.core.codes import decode
 from hwsim.core.formats import Power
 from hwsim.cost_models.rtl.accumulate import accumulate, sums_in
 from hwsim.cost_models.rtl.multiply import TABLE_BITS, Wire, multiplied, table
-from hwsim.cost_models.rtl.product import Addend
+from hwsim.cost_models.rtl.product import NO_CARRY, Addend
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
+SIGNED_TABLE_BITS = 7  # wider tables of signed squares take more LUTs in Yosys than a magnitude and its square
 Activation = Literal["unsigned", "signed", "power"]
 
 
@@ -68,9 +69,15 @@ class PowerMac:
 
     def _of_an_integer(self) -> Addend:
         low, signed = self.bits - 1, self.activation == "signed"
-        square, bits = Wire("square", 2 * low), 2 * low + self.a_bits
+        bits, right = 2 * low + self.a_bits, Wire("a", self.a_bits, signed)
+        if self.bits <= SIGNED_TABLE_BITS:
+            codes = [k if k < 1 << low else k - (2 << low) for k in range(2 << low)]
+            squares = [k * abs(k) if k > -(1 << low) else 0 for k in codes]
+            lines = f"  wire [{low}:0] code = w;\n" + table("code", squares, "square", 2 * low + 1, True)
+            lines += multiplied(Wire("square", 2 * low + 1, True), right, "word", bits + 1)
+            return Addend(lines, "word", bits + 1, NO_CARRY)
         lines = magnitude("w", self.bits) + table("w_magnitude", [k * k for k in range(1 << low)], "square", 2 * low)
-        lines += multiplied(square, Wire("a", self.a_bits, signed), "product", bits)
+        lines += multiplied(Wire("square", 2 * low), right, "product", bits)
         return Addend(lines + _inverted("product", bits, signed, f"w[{low}]"), "word", bits + 1, "negative")
 
     def _of_two_powers(self) -> Addend:

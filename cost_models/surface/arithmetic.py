@@ -9,12 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.cost_models.surface.family import Axis, Columns, Family
-from hwsim.cost_models.surface.products import integer_product, minifloat_product, shifted_product
+from hwsim.cost_models.surface.products import (
+    fields_of,
+    integer_product,
+    minifloat_product,
+    shifted_product,
+    shifted_product_positions,
+    tree,
+)
 
 Floats = NDArray[np.float64]
 WIDTHS = tuple(float(v) for v in range(1, 17))
 _GUARDS = (0.0, 3.0, 6.0, 8.0, 10.0, 12.0, 16.0)
-_LANES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
+_LANES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 9.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
 SIGNED = Axis("a_signed", (0.0, 1.0), rising=False)
 _W, _A = Axis("w_bits", WIDTHS, scale="log2"), Axis("a_bits", WIDTHS, scale="log2")
 GUARD = Axis("guard_bits", _GUARDS)
@@ -38,10 +45,8 @@ def _product_bits(c: Columns) -> Floats:
     """Signed bits of an exact product."""
     if "w_bits" in c:
         return np.asarray(c["w_bits"] + c["a_bits"])
-    if "a_bits" in c:
-        p = minifloat_product(c["ew"], c["mw"], np.zeros_like(c["ew"]), c["a_bits"] - 1)
-        return np.asarray(1 + p["width"] - c["a_signed"])
-    return np.asarray(1 + minifloat_product(c["ew"], c["mw"], c["ea"], c["ma"])["width"])
+    width = minifloat_product(*fields_of(c))["width"]
+    return np.asarray(1 + width - (c["a_signed"] if "a_bits" in c else 0))
 
 
 def _int_mac(c: Columns) -> Columns:
@@ -51,11 +56,15 @@ def _int_mac(c: Columns) -> Columns:
 
 
 def _int_dot(c: Columns) -> Columns:
-    """Every term once a lane, the adder tree and the accumulator."""
-    lane = {f"lanes {name}": c["lanes"] * values for name, values in integer_product(c).items()}
-    growth = np.ceil(np.log2(c["lanes"]))
-    acc = c["w_bits"] + c["a_bits"] + c["guard_bits"] + growth
-    return lane | {"acc": acc, "1": np.ones_like(acc), "lanes growth": c["lanes"] * growth}
+    return _dot(c, integer_product(c), c["w_bits"] + c["a_bits"])
+
+
+def _dot(c: Columns, product: Columns, product_bits: Floats) -> Columns:
+    """Every term of a product once a lane, the tree of adders and the accumulator."""
+    lanes = c["lanes"]
+    acc = product_bits + np.ceil(np.log2(lanes)) + c["guard_bits"]
+    lane = {f"lanes {name}": lanes * values for name, values in product.items()}
+    return {"1": np.ones_like(lanes), **lane, **tree(lanes, product_bits), "acc": acc}
 
 
 def _shifted_mac(c: Columns) -> Columns:
@@ -65,10 +74,18 @@ def _shifted_mac(c: Columns) -> Columns:
 
 
 def _shifted_dot(c: Columns) -> Columns:
-    lane = {f"lanes {name}": c["lanes"] * values for name, values in shifted_product(c).items()}
-    growth = np.ceil(np.log2(c["lanes"]))
-    acc = _product_bits(c) + c["guard_bits"] + growth
-    return lane | {"acc": acc, "1": np.ones_like(acc), "lanes growth": c["lanes"] * growth}
+    return _dot(c, shifted_product(c), _product_bits(c))
+
+
+def _shifted_places(c: Columns) -> list[Floats]:
+    found = shifted_product_positions(c)
+    found += [np.log2(c["lanes"])] if "lanes" in c else []
+    found += [c["guard_bits"]] if "guard_bits" in c else []
+    return found + ([c["eacc"], np.log2(c["macc"])] if "macc" in c else [])
+
+
+def _block_places(c: Columns) -> list[Floats]:
+    return _shifted_places({**c, "a_signed": np.ones_like(c["lanes"])})
 
 
 def _float_accumulate(c: Columns) -> Columns:
@@ -106,7 +123,8 @@ def _block_dot(c: Columns) -> Columns:
         f"lanes {n}": c["lanes"] * v for n, v in shifted_product({**c, "a_signed": one}).items() if "signed" not in n
     }
     bits = _product_bits(c) + np.ceil(np.log2(c["lanes"]))
-    return lane | {"1": one, "sum": bits, "sum log": bits * np.log2(bits)}
+    sums = tree(c["lanes"], _product_bits(c))
+    return {"1": one, **lane, **sums, "sum": bits, "sum log": bits * np.log2(bits)}
 
 
 def _block_scale(c: Columns) -> Columns:
@@ -127,20 +145,28 @@ ARITHMETIC: tuple[Family, ...] = (
     Family("int_mul", (_W, _A, SIGNED), integer_product, words="w_bits, a_bits (1 to 16), a_signed"),
     Family("int_mac", (_W, _A, SIGNED, GUARD), _int_mac, _with_guard, words=_MAC_WORDS),
     Family("int_dot", (LANE, _W, _A, SIGNED, GUARD), _int_dot, _with_guard, words=f"lanes, {_MAC_WORDS}"),
-    Family("minifloat_mul", (_EW, _MW, _EA, _MA, SIGNED), shifted_product, words=_MINIFLOAT_WORDS),
+    Family(
+        "minifloat_mul",
+        (_EW, _MW, _EA, _MA, SIGNED),
+        shifted_product,
+        places=_shifted_places,
+        words=_MINIFLOAT_WORDS,
+    ),
     Family(
         "minifloat_mac",
         (_EW, _MW, _EA, _MA, SIGNED, GUARD),
         _shifted_mac,
         _with_guard,
+        _shifted_places,
         words=f"{_MINIFLOAT_WORDS}, guard_bits or acc_bits",
     ),
-    Family("minifloat_int_mul", (_EW, _MW, _A, SIGNED), shifted_product, words=_MIXED_WORDS),
+    Family("minifloat_int_mul", (_EW, _MW, _A, SIGNED), shifted_product, places=_shifted_places, words=_MIXED_WORDS),
     Family(
         "minifloat_int_mac",
         (_EW, _MW, _A, SIGNED, GUARD),
         _shifted_mac,
         _with_guard,
+        _shifted_places,
         words=f"{_MIXED_WORDS}, guard_bits or acc_bits",
     ),
     Family(
@@ -155,6 +181,7 @@ ARITHMETIC: tuple[Family, ...] = (
             Axis("macc", (1.0, 2.0, 4.0, 6.0, 7.0, 10.0, 15.0, 19.0, 23.0), scale="log2"),
         ),
         _float_accumulate,
+        places=_shifted_places,
         words=f"{_MINIFLOAT_WORDS}, eacc, macc",
     ),
     Family(
@@ -162,6 +189,7 @@ ARITHMETIC: tuple[Family, ...] = (
         (LANE, _EW, _MW, _EA, _MA, SIGNED, _FEW_GUARDS),
         _shifted_dot,
         _with_guard,
+        _shifted_places,
         words=f"lanes, {_MINIFLOAT_WORDS}, guard_bits or acc_bits",
     ),
     Family(
@@ -169,6 +197,7 @@ ARITHMETIC: tuple[Family, ...] = (
         (LANE, _EW, _MW, _A, SIGNED, _FEW_GUARDS),
         _shifted_dot,
         _with_guard,
+        _shifted_places,
         words=f"lanes, {_MIXED_WORDS}, guard_bits or acc_bits",
     ),
     *(
@@ -177,6 +206,7 @@ ARITHMETIC: tuple[Family, ...] = (
             (LANE, _EW, _MW, _EA, _MA),
             _block_dot,
             _block_columns,
+            _block_places,
             only={"scale": scale},
             words="lanes, w, a (names of elements)",
         )

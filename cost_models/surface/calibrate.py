@@ -1,10 +1,10 @@
 """Ends of a surface's intervals, from the errors of surfaces that lack some of its rows.
 
 Three questions, three ways of leaving out. Near: how wrong between rows of the data? Rows left out at random. Far:
-how wrong in a gap? All rows of one value of an axis left out. Below and above, axis by axis: how wrong past the last
-value? All rows from a value on left out, a few of the largest or smallest values at a time; hyperparameters are then
-sought anew, since they are what the missing rows would have taught. Scores are log ratios over the stated standard
-deviation.
+how wrong in a gap? All rows of one value of an axis left out, and those at random that had no near neighbours. Below
+and above, axis by axis: how wrong past the last value? All rows from a value on left out, a few of the largest or
+smallest values at a time; hyperparameters are then sought anew, since they are what the missing rows would have
+taught. Scores are log ratios over the stated standard deviation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Rows = Mapping[str, Floats]
 SEARCH_ROWS, AGAIN_ROWS = 160, 100  # rows on which hyperparameters are sought at first and anew
 _FOLDS = 10
-_NEAR_SHARE = 0.95  # of rows left out at random that count as near
+_NEAR_SHARE = 0.8  # of rows left out at random that count as near
 _MOST_OUT = 0.5  # share of rows that may be left out together
 _CUTS = (0.0, 0.1, 0.3)  # shares of rows left out at an end of an axis; one value at least
 _AGAIN_STEPS = 10
@@ -36,6 +36,9 @@ class _Scores:
     stratum: str
     score: Floats
     distance: Floats
+
+    def where(self, mask: NDArray[np.bool_], stratum: str) -> _Scores:
+        return _Scores(stratum, self.score[mask], self.distance[mask])
 
 
 def fit_law(family: Family, rows: Rows, offset: float | None = None) -> Law:
@@ -63,13 +66,13 @@ def calibrate(family: Family, rows: Rows, law: Law, h: Hyperparameters, coverage
     """Ends by stratum, and the distances up to which they hold."""
     n = len(rows["count"])
     fold = np.random.default_rng(1).permutation(n) % min(_FOLDS, n)
-    found = [_scores(family, rows, law.offset, h, NEAR, fold == k) for k in range(int(fold.max()) + 1)]
-    near = float(np.quantile(np.concatenate([f.distance for f in found]), _NEAR_SHARE))
+    random = [_scores(family, rows, law.offset, h, NEAR, fold == k) for k in range(int(fold.max()) + 1)]
+    near = float(np.quantile(np.concatenate([r.distance for r in random]), _NEAR_SHARE))
+    found = [part for r in random for part in (r.where(r.distance <= near, NEAR), r.where(r.distance > near, FAR))]
     for axis in family.axes:
         for out in _gaps(rows[axis.name]):
             scores = _scores(family, rows, law.offset, h, FAR, out)
-            kept = scores.distance > near
-            found.append(_Scores(FAR, scores.score[kept], scores.distance[kept]))
+            found.append(scores.where(scores.distance > near, FAR))
         for stratum, sign in ((above(axis), 1.0), (below(axis), -1.0)):
             for out in _ends(sign * rows[axis.name]):
                 found.append(_scores(family, rows, law.offset, h, stratum, out, anew=True))

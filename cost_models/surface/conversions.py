@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.cost_models.surface.arithmetic import GUARD, LANE, SIGNED, WIDTHS
+from hwsim.cost_models.surface.arithmetic import GUARD, SIGNED, WIDTHS
 from hwsim.cost_models.surface.family import Axis, Columns, Family
-from hwsim.cost_models.surface.products import bit_length, integer_product
+from hwsim.cost_models.surface.products import bit_length, integer_product, tree
 
 Floats = NDArray[np.float64]
 _SUMS = (4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0, 28.0, 32.0, 40.0, 48.0)
@@ -27,10 +27,9 @@ def _ones(values: Floats) -> Floats:
 
 
 def _adder_tree(c: Columns) -> Columns:
-    """Bits of all sums: one less sum than summands, each level a bit wider."""
-    adders = c["lanes"] - 1
-    wider = c["lanes"] * (1 - 2.0 ** -np.ceil(np.log2(c["lanes"])) * (1 + np.ceil(np.log2(c["lanes"]))))
-    return {"1": _ones(adders), "adders": adders, "adder bits": adders * c["bits"], "growth": wider, "bits": c["bits"]}
+    single = c["bits"] == 1
+    own = {"signed": c["signed"], "one bit": single, "one bit lanes": single * c["lanes"]}
+    return {"1": _ones(c["bits"]), **tree(c["lanes"], c["bits"]), **own}
 
 
 def _decode(c: Columns) -> Columns:
@@ -64,18 +63,22 @@ def _encode(c: Columns) -> Columns:
 
 
 def _shift_requantize(c: Columns) -> Columns:
+    """A choice for each bit of the result, and trees over the bits above it and the bits dropped."""
     kept = np.maximum(c["in_bits"] - c["shift"], 1)
     dropped = np.clip(c["shift"], 0, None)
+    above = np.clip(kept - c["out_bits"], 0, None)
     return {
         "1": _ones(kept),
-        "kept": kept,
-        "beyond": np.clip(kept - c["out_bits"], 0, None),
         "out": c["out_bits"],
+        "above": above,
+        "above trees": np.ceil(above / 5),
         "dropped": dropped,
+        "dropped trees": np.ceil(dropped / 5),
         "rounds": dropped > 0,
-        "rounds out": (dropped > 0) * c["out_bits"],
         "signed": c["signed"],
+        "signed above": c["signed"] * above,
         "narrow": c["narrow"],
+        "narrow out": c["narrow"] * c["out_bits"],
     }
 
 
@@ -149,6 +152,8 @@ def _partial_binary(c: Columns) -> Columns:
     return integer_product(c) | {"guard": c["guard_bits"]}
 
 
+_COUNTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 24, 25, 27, 28, 32, 36, 40, 48, 49, 56, 64)
+_SUMMANDS = Axis("lanes", tuple(float(n) for n in _COUNTS), scale="log2")
 _KINDS = ("int", "uint", "minifloat")
 _TAPS = Axis("taps", (2.0, 3.0, 4.0, 6.0, 9.0, 16.0), scale="log2")
 _NARROW = Axis("narrow", (0.0, 1.0), rising=False)
@@ -161,7 +166,7 @@ _W = Axis("w_bits", WIDTHS, scale="log2")
 _A = Axis("a_bits", WIDTHS, scale="log2")
 
 CONVERSIONS: tuple[Family, ...] = (
-    Family("adder_tree", (LANE, _BITS, _SIGNED_OUT), _adder_tree, words="lanes, bits, signed"),
+    Family("adder_tree", (_SUMMANDS, _BITS, _SIGNED_OUT), _adder_tree, words="lanes, bits, signed"),
     Family("minifloat_decode", (_E, _M, _SIGNED_OUT), _decode, words="e, m, signed"),
     Family("minifloat_encode", (_IN, _DROP, _E, _M, _SIGNED_OUT), _encode, words="in_bits, drop, e, m, signed"),
     Family(

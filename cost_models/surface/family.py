@@ -24,7 +24,7 @@ class Axis:
     name : of the column.
     nodes : values at which predictions are tabulated, ascending; between them they are interpolated.
     rising : whether the count may not fall along it.
-    scale : how distances along it are measured.
+    scale : on which distances along it are measured and values between nodes interpolated.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Family:
     axes : the lattice.
     features : of axis columns, the terms of the structural law.
     columns : axis columns of a unit's parameters; the parameters themselves where it is None.
+    places : of axis columns, coordinates in which near units resemble each other; those of the axes where it is None.
     only : values of parameters that are not axes, which a unit needs to belong here.
     words : what the axes mean, for tables.
     """
@@ -55,6 +56,7 @@ class Family:
     axes: tuple[Axis, ...]
     features: Callable[[Columns], Columns]
     columns: Callable[[Columns], Columns] | None = None
+    places: Callable[[Columns], list[Floats]] | None = None
     only: Mapping[str, Any] | None = None
     words: str = ""
 
@@ -88,7 +90,9 @@ class Family:
         return {axis.name: c for axis, c in zip(self.axes, np.broadcast_arrays(*columns), strict=True)}
 
     def positions(self, columns: Columns) -> Floats:
-        """(rows, axes), on the scales of distances."""
+        """(rows, coordinates), in which the process measures distances."""
+        if self.places is not None:
+            return np.stack(self.places(columns), axis=1)
         return np.stack([axis.position(columns[axis.name]) for axis in self.axes], axis=1)
 
     def feature_matrix(self, columns: Columns) -> tuple[tuple[str, ...], Floats]:

@@ -1,4 +1,4 @@
-"""Values on a lattice, read at any point: exact on nodes, linear between them along each axis, constant outside."""
+"""Values on a lattice, read at any point: exact on nodes, linear on an axis's scale between, constant outside."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ def read(tables: Sequence[Floats], axes: Sequence[Axis], columns: Columns) -> li
         nodes = np.array(axis.nodes, dtype=np.float64)
         values = np.clip(columns[axis.name], nodes[0], nodes[-1])
         index = np.clip(np.searchsorted(nodes, values, side="right") - 1, 0, max(len(nodes) - 2, 0))
-        gap = nodes[np.minimum(index + 1, len(nodes) - 1)] - nodes[index]
+        start, end = nodes[index], nodes[np.minimum(index + 1, len(nodes) - 1)]
+        gap = axis.position(end) - axis.position(start)
+        part = (axis.position(values) - axis.position(start)) / np.where(gap > 0, gap, 1.0)
         lower.append(index)
-        share.append(np.where(gap > 0, (values - nodes[index]) / np.where(gap > 0, gap, 1.0), 0.0))
+        share.append(np.where(values == start, 0.0, np.where(values == end, 1.0, part)))
     return _interpolated(tables, [len(axis.nodes) for axis in axes], lower, share)
 
 

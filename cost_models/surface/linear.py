@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 RIDGES = (1e-12, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # the least is for laws that are exact
 TOLERANCE = 0.5  # standard errors
+SMALL = 0.02  # relative errors up to here count squared, larger ones by their size
+LARGE = 0.1  # and where ridges are compared, as much as this at most
 _ROUNDS = 60
 
 
 def relative_fit(features: Floats, truth: Floats, *, ridges: Sequence[float] = RIDGES) -> Floats:
-    """Coefficients that minimise the sum of squared relative errors and a ridge.
+    """Coefficients that minimise the sum of relative errors, squared where they are small (Huber's loss), and a ridge.
 
     Parameters
     ----------
@@ -26,34 +28,40 @@ def relative_fit(features: Floats, truth: Floats, *, ridges: Sequence[float] = R
         Tibshirani and Friedman, The Elements of Statistical Learning, 2nd ed., sections 7.10 and 7.10.1).
     """
     columns, scale = _relative(features, truth)
-    left, values, right = np.linalg.svd(columns, full_matrices=False)
-    target = left.T @ np.ones(len(truth))
+    _, weights = _reweighted(columns, ridges[0], SMALL)
+    left, values, _ = np.linalg.svd(columns * np.sqrt(weights)[:, None], full_matrices=False)
+    target = left.T @ np.sqrt(weights)
     errors = []
     for ridge in ridges:
         kept = values**2 / (values**2 + ridge * len(truth))
-        leverage = (left**2) @ kept
-        errors.append(np.abs(1.0 - left @ (kept * target)) / np.maximum(1.0 - leverage, 1e-3))
+        residual = 1.0 - left @ (kept * target) / np.sqrt(weights)
+        errors.append(np.minimum(np.abs(residual) / np.maximum(1.0 - (left**2) @ kept, 1e-3), LARGE))
     means = np.array([error.mean() for error in errors])
     best = int(np.argmin(means))
     allowed = means[best] + TOLERANCE * errors[best].std() / np.sqrt(len(truth))
     ridge = max(r for r, mean in zip(ridges, means, strict=True) if mean <= allowed)
-    return np.asarray(right.T @ (values / (values**2 + ridge * len(truth)) * target) / scale)
+    return np.asarray(_reweighted(columns, ridge, SMALL)[0] / scale)
 
 
 def least_absolute_fit(features: Floats, truth: Floats, ridge: float = 1e-9) -> Floats:
-    """Coefficients that minimise the sum of absolute relative errors, by reweighted least squares.
+    """Coefficients that minimise the sum of absolute relative errors.
 
     Rows that follow a law of their own then do not bend the law of the others.
     """
     columns, scale = _relative(features, truth)
-    weights = np.ones(len(truth))
-    penalty = ridge * len(truth) * np.eye(columns.shape[1])
-    coefficients = np.zeros(columns.shape[1])
+    return np.asarray(_reweighted(columns, ridge, 1e-4)[0] / scale)
+
+
+def _reweighted(columns: Floats, ridge: float, small: float) -> tuple[Floats, Floats]:
+    """Coefficients of least absolute errors, squared ones below `small`, and the weights of rows that give them."""
+    weights = np.ones(len(columns))
+    penalty = ridge * len(columns) * np.eye(columns.shape[1])
+    found = np.zeros(columns.shape[1])
     for _ in range(_ROUNDS):
         weighted = columns * weights[:, None]
-        coefficients = np.linalg.lstsq(weighted.T @ columns + penalty, weighted.sum(axis=0), rcond=None)[0]
-        weights = 1.0 / np.maximum(np.abs(columns @ coefficients - 1.0), 1e-4)
-    return np.asarray(coefficients / scale)
+        found = np.linalg.lstsq(weighted.T @ columns + penalty, weighted.sum(axis=0), rcond=None)[0]
+        weights = 1.0 / np.maximum(np.abs(columns @ found - 1.0) / small, 1.0)
+    return np.asarray(found), np.asarray(weights)
 
 
 def _relative(features: Floats, truth: Floats) -> tuple[Floats, Floats]:

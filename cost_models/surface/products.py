@@ -7,6 +7,7 @@ sum of both exponent fields, a conditional inversion that the next adder absorbs
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def integer_product(c: Columns) -> dict[str, Floats]:
     least, most = np.minimum(w, a), np.maximum(w, a)
     cells = reductions(w, a, np.ones_like(w), signed)
     found = {
-        "1": np.ones_like(w),
+        "wide": np.ones_like(w),
         "w+a": w + a,
         "wa": w * a,
         **cells,
@@ -43,7 +44,8 @@ def integer_product(c: Columns) -> dict[str, Floats]:
     }
     narrow = least <= 2
     found = {name: ~narrow * values for name, values in found.items()}
-    return found | {"narrow": narrow * w * a, "narrow unsigned": (w == 2) * (a > 2) * (1 - signed)}
+    own = {"narrow": narrow * w * a, "narrow unsigned": (w == 2) * (a > 2) * (1 - signed)}
+    return {"1": np.ones_like(w), **found, **own}
 
 
 def table_luts(w: Floats, a: Floats) -> Floats:
@@ -56,6 +58,24 @@ def table_luts(w: Floats, a: Floats) -> Floats:
         inputs = np.minimum(k + 1, w) + np.minimum(k + 1, a)
         total += np.where(k < w + a, 2.0 ** np.clip(inputs - 6, 0, 6), 0)
     return np.asarray(np.minimum(total, 3 * w * a))
+
+
+@lru_cache(maxsize=1024)
+def tree_growth(lanes: int) -> int:
+    """Bits by which the sums of a tree of adders are wider than a summand, all adders together."""
+    level, growth = [1] * lanes, 0
+    while len(level) > 1:
+        above = [level[i] + level[i + 1] for i in range(0, len(level) - 1, 2)]
+        growth += sum((n - 1).bit_length() for n in above)
+        level = above + level[2 * len(above) :]
+    return growth
+
+
+def tree(lanes: Floats, bits: Floats) -> dict[str, Floats]:
+    """Of the adders over `lanes` summands of `bits` bits: how many, the bits of summands in them, and the growth."""
+    distinct, index = np.unique(np.rint(lanes).astype(np.int64), return_inverse=True)
+    growth = np.array([float(tree_growth(int(n))) for n in distinct])[index.reshape(lanes.shape)]
+    return {"adders": lanes - 1, "adder bits": (lanes - 1) * bits, "growth": growth}
 
 
 def minifloat_product(ew: Floats, mw: Floats, ea: Floats, ma: Floats) -> Mapping[str, Floats]:
@@ -78,39 +98,38 @@ def minifloat_product(ew: Floats, mw: Floats, ea: Floats, ma: Floats) -> Mapping
     }
 
 
-def shifter_cells(significand: Floats, width: Floats, stages: Floats) -> tuple[Floats, Floats]:
-    """Bits that pass a stage of a shifter to the left, all stages together and every second one.
-
-    Stages move by 1, 2, 4, ... bits, and behind each the number is as much wider; a 6-input LUT holds two stages.
-    """
-    every, second = np.zeros_like(width), np.zeros_like(width)
-    for k in range(int(stages.max(initial=0))):
-        passed = np.where(k < stages, np.minimum(width, significand + 2.0 ** (k + 1) - 1), 0)
-        every += passed
-        second += np.where((stages - 1 - k) % 2 == 0, passed, 0)
-    return every, second
+def fields_of(c: Columns) -> tuple[Floats, Floats, Floats, Floats]:
+    """ew, mw, ea, ma of two minifloats, or of a minifloat and an integer of a_bits."""
+    if "a_bits" in c:
+        return c["ew"], c["mw"], np.zeros_like(c["ew"]), c["a_bits"] - 1
+    return c["ew"], c["mw"], c["ea"], c["ma"]
 
 
 def shifted_product(c: Columns) -> dict[str, Floats]:
-    """Of minifloat weights (ew, mw) with minifloat (ea, ma) or integer (a_bits) activations."""
-    ew, mw = c["ew"], c["mw"]
-    integer = "a_bits" in c
-    ea = np.zeros_like(ew) if integer else c["ea"]
-    ma = c["a_bits"] - 1 if integer else c["ma"]
+    """Of minifloat weights (ew, mw) with minifloat (ea, ma) or integer (a_bits) activations.
+
+    A shifter by s stages passes about as many bits as the shifted product is wide, whatever s, since most of its inputs
+    are zero; only where bits of the significand overlap does every stage take a multiplexer a bit.
+    """
+    ew, mw, ea, ma = fields_of(c)
     p = minifloat_product(ew, mw, ea, ma)
-    every, second = shifter_cells(p["significand"], p["width"], p["stages"])
-    nothing = np.zeros_like(ew)
-    cells = reductions(mw + 1, ma + 1, nothing, nothing)
+    cells = reductions(mw + 1, ma + 1, np.zeros_like(ew), np.zeros_like(ew))
     return {
         "1": np.ones_like(ew),
         "product": p["product"],
-        "significand": p["significand"],
         "gated": cells["gated"],
         "later": cells["later"],
-        "shifter": every,
-        "shifter pairs": second,
         "width": p["width"],
-        "exponents": ew + ea,
+        "significand stages": p["significand"] * p["stages"],
         "signed": c["a_signed"],
-        "signed width": c["a_signed"] * p["width"],
     }
+
+
+def shifted_product_positions(c: Columns) -> list[Floats]:
+    """Where a product of minifloats lies among others: the smaller and the larger significand, the reach of the shift.
+
+    Which side is the weight does not matter, nor how the reach is shared between the sides.
+    """
+    ew, mw, ea, ma = fields_of(c)
+    reach = minifloat_product(ew, mw, ea, ma)["reach"]
+    return [np.log2(np.minimum(mw, ma) + 1), np.log2(np.maximum(mw, ma) + 1), np.log2(1 + reach), c["a_signed"]]

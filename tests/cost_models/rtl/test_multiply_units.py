@@ -13,6 +13,7 @@ import pytest
 
 from hwsim.core.accumulator import accumulator_bits, unit
 from hwsim.core.codes import decode, encode
+from hwsim.core.errors import InputError
 from hwsim.core.formats import Int, Power, minifloat
 from hwsim.cost_models.rtl.adder_tree import AdderTree
 from hwsim.cost_models.rtl.dot import IntDot, MinifloatDot, MinifloatIntDot
@@ -299,6 +300,13 @@ def test_float_accumulation_rounds_once_a_step(w: Fields, a: Fields, eacc: int, 
         expected = int(encode((0.0 if clear else held) + term, fmt))
         assert code == (0 if expected == 1 << (eacc + macc) else expected)
         held = float(decode(code, fmt))
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(("eacc", "macc"), [(1, 3), (9, 7), (5, 0), (8, 24)])
+def test_float_accumulators_out_of_range_are_refused(eacc: int, macc: int) -> None:
+    with pytest.raises(InputError, match="accumulator"):
+        FloatAccumulateMac(2, 1, 2, 1, eacc, macc)
 
 
 def float_macs() -> list[FloatAccumulateMac]:

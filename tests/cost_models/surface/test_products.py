@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hwsim.core.formats import minifloat
 from hwsim.cost_models.surface.catalogue import FAMILIES
 from hwsim.cost_models.surface.partial_products import reduction, reductions
-from hwsim.cost_models.surface.products import bit_length, minifloat_product, shifter_cells, table_luts
+from hwsim.cost_models.surface.products import bit_length, minifloat_product, shifted_product_positions, table_luts
 
 
 @pytest.mark.exact
@@ -76,12 +76,18 @@ def test_widths_of_exact_products(ew: int, mw: int, ea: int, ma: int) -> None:
 
 
 @pytest.mark.exact
-def test_shifters() -> None:
-    """Four bits moved by 0 to 3: five bits pass the first stage and seven the second, which share LUTs."""
-    every, second = shifter_cells(np.array([4.0]), np.array([7.0]), np.array([2.0]))
-    assert (every[0], second[0]) == (5 + 7, 7)
-    every, second = shifter_cells(np.array([4.0, 4.0]), np.array([19.0, 4.0]), np.array([4.0, 0.0]))
-    assert every.tolist() == [5 + 7 + 11 + 19, 0] and second.tolist() == [7 + 19, 0]
+def test_sides_of_a_minifloat_product_are_alike() -> None:
+    """Swapping the formats moves nothing; an integer of b bits stands where a minifloat of b - 1 mantissa bits does."""
+    one, other = ({"ew": 2.0, "mw": 1.0, "ea": 4.0, "ma": 3.0}, {"ew": 4.0, "mw": 3.0, "ea": 2.0, "ma": 1.0})
+    places = []
+    for pair in (one, other):
+        columns = {name: np.array([value]) for name, value in pair.items()} | {"a_signed": np.ones(1)}
+        places.append(np.stack(shifted_product_positions(columns)))
+    assert np.array_equal(*places)
+    mixed = shifted_product_positions(
+        {n: np.array([v]) for n, v in (("ew", 1.0), ("mw", 3.0), ("a_bits", 4.0), ("a_signed", 1.0))}
+    )
+    assert np.stack(mixed).ravel().tolist() == [2.0, 2.0, 0.0, 1.0]
 
 
 @pytest.mark.property
