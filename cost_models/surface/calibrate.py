@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from hwsim.cost_models.surface.family import Axis, Family
 from hwsim.cost_models.surface.gaussian_process import Hyperparameters, fit_hyperparameters
-from hwsim.cost_models.surface.linear import relative_fit
 from hwsim.cost_models.surface.surface import FAR, NEAR, Law, Reach, Surface, above, below, process_of
 from hwsim.stats import ConformalBand, conformal_quantile
 
@@ -39,17 +38,6 @@ class _Scores:
 
     def where(self, mask: NDArray[np.bool_], stratum: str) -> _Scores:
         return _Scores(stratum, self.score[mask], self.distance[mask])
-
-
-def fit_law(family: Family, rows: Rows, offset: float | None = None) -> Law:
-    """The structural law of rows; `offset` is 1 where a count is 0, unless given."""
-    y = rows["count"]
-    if offset is None:
-        offset = 0.0 if y.min() > 0 else 1.0
-    names, features = family.feature_matrix({axis.name: rows[axis.name] for axis in family.axes})
-    fitted = relative_fit(features, y + offset)
-    least = float((y + offset).min()) / 2
-    return Law({n: float(f"{c:.8g}") for n, c in zip(names, fitted, strict=True)}, least, offset)
 
 
 def search(family: Family, law: Law, rows: Rows, start: Hyperparameters | None = None) -> Hyperparameters:
@@ -104,7 +92,7 @@ def _scores(
 ) -> _Scores:
     """Of the rows left out, by a surface of the others."""
     known = {name: values[~out] for name, values in rows.items()}
-    law = fit_law(family, known, offset)
+    law = Law.of(family, known, offset)
     if anew:
         h = search(family, law, known, h)
     held = Surface(family, "", law, process_of(family, law, h, known), _NO_BAND, Reach(1, 1), known)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwsim.core.errors import InputError
-from hwsim.cost_models.surface.calibrate import calibrate, fit_law, search, strata_of
+from hwsim.cost_models.surface.calibrate import calibrate, search, strata_of
 from hwsim.cost_models.surface.family import Columns, Family
-from hwsim.cost_models.surface.surface import Reach, Surface, process_of
+from hwsim.cost_models.surface.surface import Law, Reach, Surface, process_of
 from hwsim.stats import ConformalBand
 
 COVERAGE = 0.9
@@ -37,7 +37,7 @@ def fit_surface(
     rows = {**axes, "count": y}
     if len(y) < LEAST_ROWS or np.any(y < 0):
         raise InputError(f"{len(y)} rows, least count {y.min(initial=0):g}", where=f"surface of {family.name}")
-    law = fit_law(family, rows)
+    law = Law.of(family, rows)
     if np.abs(law.values(family, axes) / (y + law.offset) - 1).max() < _EXACT:
         band = ConformalBand(dict.fromkeys(strata_of(family.axes), (0.0, 0.0)), "log", coverage)
         return Surface(family, resource, law, None, band, Reach(0.5, 0.5), rows)

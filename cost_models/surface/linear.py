@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,26 @@ LARGE = 0.1  # and where ridges are compared, as much as this at most
 _ROUNDS = 60
 
 
-def relative_fit(features: Floats, truth: Floats, *, ridges: Sequence[float] = RIDGES) -> Floats:
-    """Coefficients that minimise the sum of relative errors, squared where they are small (Huber's loss), and a ridge.
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearFit:
+    """Coefficients of features, and what the rows leave open of them.
+
+    Attributes
+    ----------
+    coefficients : (features,).
+    covariance : (features, features), of the coefficients where relative errors have a variance of 1.
+    """
+
+    coefficients: Floats
+    covariance: Floats
+
+    def leverage(self, features: Floats) -> Floats:
+        """Standard deviation of features @ coefficients, for relative errors with a standard deviation of 1."""
+        return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", features, self.covariance, features)))
+
+
+def relative_fit(features: Floats, truth: Floats, *, ridges: Sequence[float] = RIDGES) -> LinearFit:
+    """The fit of least relative errors, squared where they are small (Huber's loss), with a ridge.
 
     Parameters
     ----------
@@ -40,7 +59,9 @@ def relative_fit(features: Floats, truth: Floats, *, ridges: Sequence[float] = R
     best = int(np.argmin(means))
     allowed = means[best] + TOLERANCE * errors[best].std() / np.sqrt(len(truth))
     ridge = max(r for r, mean in zip(ridges, means, strict=True) if mean <= allowed)
-    return np.asarray(_reweighted(columns, ridge, SMALL)[0] / scale)
+    fitted, weights = _reweighted(columns, ridge, SMALL)
+    information = (columns * weights[:, None]).T @ columns + ridge * len(truth) * np.eye(len(scale))
+    return LinearFit(fitted / scale, np.linalg.inv(information) / np.outer(scale, scale))
 
 
 def least_absolute_fit(features: Floats, truth: Floats, ridge: float = 1e-9) -> Floats:

@@ -11,8 +11,8 @@ or larger than in all data. What lies beyond, or farther than any point that cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,12 +23,14 @@ from hwsim.core.errors import InputError
 from hwsim.cost_models.surface.family import Axis, Columns, Family
 from hwsim.cost_models.surface.gaussian_process import GaussianProcess, Hyperparameters
 from hwsim.cost_models.surface.lattice import outside, read
+from hwsim.cost_models.surface.linear import LinearFit, relative_fit
 from hwsim.cost_models.surface.monotone import monotone_by_trust
 from hwsim.stats import ConformalBand
 
 Floats = NDArray[np.float64]
 NEAR, FAR = "near", "far"
 _LEAST_LOG = -60.0
+_MOST_LAW_DEVIATION = 1.0  # of a log: a law that says nothing is wrong by a factor of e, no more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,26 +55,42 @@ class Law:
 
     Attributes
     ----------
-    coefficients : of the features of the family, by name.
+    names : of the features.
+    fit : their coefficients.
     least : no prediction of the law is below it.
     offset : added to counts before ratios are taken; 1 where counts may be 0, else 0.
     """
 
-    coefficients: Mapping[str, float]
+    names: tuple[str, ...]
+    fit: LinearFit
     least: float
     offset: float
 
+    @classmethod
+    def of(cls, family: Family, rows: Mapping[str, Floats], offset: float | None = None) -> Law:
+        """Fitted to the axis columns and `count` of rows; the offset is 1 where a count is 0, unless given."""
+        y = rows["count"]
+        if offset is None:
+            offset = 0.0 if y.min() > 0 else 1.0
+        names, features = family.feature_matrix({axis.name: rows[axis.name] for axis in family.axes})
+        return cls(names, relative_fit(features, y + offset), float((y + offset).min()) / 2, offset)
+
     def values(self, family: Family, columns: Columns) -> Floats:
         """Count plus offset by the law alone."""
+        return self.values_and_leverage(family, columns)[0]
+
+    def values_and_leverage(self, family: Family, columns: Columns) -> tuple[Floats, Floats]:
+        """Values, and how many times a relative error of the law reaches them through its coefficients."""
         names, features = family.feature_matrix(columns)
-        if names != tuple(self.coefficients):
+        if names != self.names:
             raise InputError("the features are not those of the fit", where=family.name, hint="refit the surface")
-        return np.asarray(np.maximum(features @ np.array(list(self.coefficients.values())), self.least))
+        values = np.maximum(features @ self.fit.coefficients, self.least)
+        return values, self.fit.leverage(features) / values
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far from data predictions go. Distances are the share of the process that the data leave open, 0 to 1.
+    """How far from data predictions go. A distance is what the data leave open, of process and law, over the amplitude.
 
     Attributes
     ----------
@@ -134,19 +152,20 @@ class Surface:
 
     def raw(self, columns: Columns) -> tuple[Floats, Floats, Floats]:
         """Log of count plus offset before projection, its standard deviation, and the distance from the data."""
-        law = self.law.values(self.family, columns)
+        law, leverage = self.law.values_and_leverage(self.family, columns)
         if self.process is None:
             return np.log(law), np.ones(len(law)), np.zeros(len(law))
-        positions = self.family.positions(columns)
-        mean, deviation, distance = self.process.predict(positions, law)
-        return np.log(law) + mean, deviation, distance
+        mean, deviation, open_share = self.process.predict(self.family.positions(columns), law)
+        amplitude = self.process.hyperparameters.amplitude
+        of_law = np.minimum(amplitude * leverage, _MOST_LAW_DEVIATION)
+        return np.log(law) + mean, np.hypot(deviation, of_law), np.hypot(open_share, of_law / amplitude)
 
     @cached_property
     def _table(self) -> tuple[Floats, Floats, Floats]:
         """Log count, standard deviation and distance at the lattice points."""
         log, scale, distance = (v.reshape(self.family.shape) for v in self.raw(self.family.lattice()))
         rising = [i for i, axis in enumerate(self.family.axes) if axis.rising]
-        steps = (self.reach.near / 2, self.reach.near, self.reach.most)
+        steps = (self.reach.near / 2, self.reach.near, self.reach.most, 2 * self.reach.most)
         return monotone_by_trust(np.maximum(log, _LEAST_LOG), rising, distance, steps), scale, distance
 
     def _growth(self, columns: Columns) -> Floats:
@@ -160,12 +179,11 @@ class Surface:
         return {
             "family": self.family.name,
             "resource": self.resource,
-            "coefficients": {name: float(f"{value:.8g}") for name, value in self.law.coefficients.items()},
-            "least": self.law.least,
+            "coefficients": dict(zip(self.law.names, _digits(self.law.fit.coefficients, 8), strict=True)),
             "offset": self.law.offset,
             "hyperparameters": None if self.process is None else self.process.hyperparameters.as_list(),
             "band": self.band.as_dict(),
-            "reach": [float(f"{v:.5g}") for v in (self.reach.near, self.reach.most)],
+            "reach": _digits((self.reach.near, self.reach.most), 5),
             "rows": {name: [_short(v) for v in values] for name, values in self.rows.items()},
         }
 
@@ -174,8 +192,11 @@ class Surface:
         """What `as_dict` wrote, with the family of that name."""
         if data["family"] != family.name:
             raise InputError(f"a surface of {data['family']}", where=family.name, hint="take the family of that name")
-        law = Law(data["coefficients"], float(data["least"]), float(data["offset"]))
         rows = {name: np.asarray(values, dtype=np.float64) for name, values in data["rows"].items()}
+        law = Law.of(family, rows, float(data["offset"]))
+        if tuple(data["coefficients"]) != law.names:
+            raise InputError("the features are not those of the fit", where=family.name, hint="refit the surface")
+        law = replace(law, fit=replace(law.fit, coefficients=np.array(list(data["coefficients"].values()))))
         process = None
         if data["hyperparameters"] is not None:
             process = process_of(family, law, Hyperparameters.from_list(data["hyperparameters"]), rows)
@@ -198,6 +219,10 @@ def process_of(family: Family, law: Law, h: Hyperparameters, rows: Mapping[str, 
     columns = {axis.name: rows[axis.name] for axis in family.axes}
     base = law.values(family, columns)
     return GaussianProcess.condition(h, family.positions(columns), np.log((rows["count"] + law.offset) / base), base)
+
+
+def _digits(values: Iterable[float], digits: int) -> list[float]:
+    return [float(f"{v:.{digits}g}") for v in values]
 
 
 def _short(value: float) -> float | int:

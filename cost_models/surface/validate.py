@@ -168,7 +168,7 @@ def _plain_law(rows: UnitRows, known: Mask, out: Mask, truth: Floats) -> Floats:
     matrix = np.stack(features, axis=1)
     used = truth[known] > 0
     fitted = relative_fit(matrix[known][used], truth[known][used], ridges=(1e-7,))
-    return np.asarray(np.maximum(matrix[out] @ fitted, truth[known].min() / 2))
+    return np.asarray(np.maximum(matrix[out] @ fitted.coefficients, truth[known].min() / 2))
 
 
 def _summary(truth: Floats, offset: float, found: Columns, columns: Columns, index: NDArray[np.intp]) -> Held:

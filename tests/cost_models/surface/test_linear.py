@@ -17,7 +17,7 @@ def test_an_exact_law_is_found_and_scales_do_not_matter(seed: int) -> None:
     x = rng.uniform(1, 50, (30, 3))
     beta = rng.uniform(0.5, 5, 3)
     factor = np.array([1e-3, 1.0, 1e4])
-    assert relative_fit(x * factor, x @ beta) == pytest.approx(beta / factor, rel=1e-4)
+    assert relative_fit(x * factor, x @ beta).coefficients == pytest.approx(beta / factor, rel=1e-4)
     assert least_absolute_fit(x * factor, x @ beta) == pytest.approx(beta / factor, rel=1e-4)
 
 
@@ -30,7 +30,7 @@ def test_with_small_errors_it_is_ridge_regression_on_ratios() -> None:
     columns = x / y[:, None]
     scale = np.sqrt(np.mean(columns**2, axis=0))
     outside = ridge(alpha=1e-6 * 40, fit_intercept=False, tol=1e-12).fit(columns / scale, np.ones(40))
-    assert relative_fit(x, y, ridges=(1e-6,)) == pytest.approx(outside.coef_ / scale, rel=1e-6)
+    assert relative_fit(x, y, ridges=(1e-6,)).coefficients == pytest.approx(outside.coef_ / scale, rel=1e-6)
 
 
 @pytest.mark.exact
@@ -54,7 +54,8 @@ def test_rows_left_out_by_the_hat_matrix_are_rows_left_out() -> None:
     allowed = means.min() + 0.5 * np.std(errors[int(np.argmin(means))]) / np.sqrt(24)
     expected = max(r for r, m in zip(ridges, means, strict=True) if m <= allowed)
     assert expected < ridges[-1]
-    assert relative_fit(x, y, ridges=ridges) == pytest.approx(relative_fit(x, y, ridges=(expected,)))
+    picked, fixed = (relative_fit(x, y, ridges=r).coefficients for r in (ridges, (expected,)))
+    assert picked == pytest.approx(fixed)
 
 
 @pytest.mark.property
@@ -64,7 +65,7 @@ def test_a_few_strange_rows_do_not_bend_a_law() -> None:
     y = x @ [3.0, 1.0, 20.0]
     y[:5] *= 0.3
     assert least_absolute_fit(x, y) == pytest.approx([3.0, 1.0, 20.0], rel=1e-3)
-    assert np.abs(x @ relative_fit(x, y) / (x @ [3.0, 1.0, 20.0]) - 1).max() < SMALL
+    assert np.abs(x @ relative_fit(x, y).coefficients / (x @ [3.0, 1.0, 20.0]) - 1).max() < SMALL
 
 
 @pytest.mark.truth
@@ -81,4 +82,19 @@ def test_with_large_errors_it_is_the_least_huber_loss() -> None:
     best = optimize.minimize(
         loss, [3.0, 1.0, 20.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 9000}
     )
-    assert loss(relative_fit(x, y, ridges=(1e-12,))) == pytest.approx(best.fun, rel=1e-3)
+    assert loss(relative_fit(x, y, ridges=(1e-12,)).coefficients) == pytest.approx(best.fun, rel=1e-3)
+
+
+@pytest.mark.property
+def test_leverage_is_the_spread_of_predictions() -> None:
+    """Over draws of the errors; large where the rows say nothing."""
+    rng = np.random.default_rng(4)
+    x = np.column_stack([rng.uniform(1, 50, (40, 2)), np.ones(40)])
+    law, new = x @ [3.0, 1.0, 20.0], np.array([[25.0, 25.0, 1.0], [5.0, 45.0, 1.0], [400.0, 1.0, 1.0]])
+    fits = [relative_fit(x, law * (1 + 0.002 * rng.standard_normal(40)), ridges=(1e-12,)) for _ in range(300)]
+    spread = np.std([new @ fit.coefficients for fit in fits], axis=0)
+    leverage = fits[0].leverage(new)
+    assert 0.002 * leverage == pytest.approx(spread, rel=0.15)
+    assert leverage[2] / (new[2] @ [3.0, 1.0, 20.0]) > 2 * leverage[0] / (new[0] @ [3.0, 1.0, 20.0])
+    unseen = relative_fit(np.column_stack([x, np.zeros(40)]), law).leverage(np.array([[0.0, 0.0, 0.0, 1.0]]))
+    assert unseen[0] > 1
