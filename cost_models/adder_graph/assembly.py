@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hwsim.cost_models.adder_graph.graph import Graph, Node, Operation, Output
+from hwsim.cost_models.adder_graph.graph import Graph, Node, Operation, Output, is_wiring
 
 
 class Assembly:
@@ -35,10 +35,10 @@ class Assembly:
             for place, c in self.coefficients[right].items():
                 more = c << right_shift
                 row[place] = row.get(place, 0) + (-more if subtract else more)
-            depth = 1 + max(self.nodes[left].depth, self.nodes[right].depth)
+            depth = max(self.nodes[left].depth, self.nodes[right].depth)
             low, high = self._range(row)
             node = Node(operation, left, right, left_shift, right_shift, low, high, depth)
-            self._append(key, node, row)
+            self._append(key, node if is_wiring(node, self.nodes) else replace(node, depth=depth + 1), row)
         return self.known[key]
 
     def negate(self, node: int) -> int:

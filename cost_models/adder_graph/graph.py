@@ -5,6 +5,7 @@ Shifts are wiring. Every node knows the exact range of its values, from which it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ class Node:
     left, right : indices of operands; of an input, `left` is its place in the vector. -1 where there is none.
     left_shift, right_shift : at least one of them is 0.
     low, high : smallest and largest value, both reached.
-    depth : adders on the longest way from an input.
+    depth : adders on the longest way from an input, wiring not counted.
     """
 
     operation: Operation
@@ -73,8 +74,8 @@ class Graph:
 
     @property
     def adders(self) -> int:
-        """Nodes that are not inputs."""
-        return len(self.nodes) - self.inputs
+        """Additions, subtractions and negations; operands that do not overlap are put together by wires."""
+        return sum(node.operation != "input" and not is_wiring(node, self.nodes) for node in self.nodes)
 
     @property
     def depth(self) -> int:
@@ -88,6 +89,14 @@ class Graph:
             return 0, 0
         node = self.nodes[out.node]
         return node.low << out.shift, node.high << out.shift
+
+
+def is_wiring(node: Node, nodes: Sequence[Node]) -> bool:
+    """Whether a sum only puts bits side by side: its lower operand is not negative and ends below the other one."""
+    if node.operation != "add":
+        return False
+    low, shift = (node.left, node.right_shift) if node.right_shift else (node.right, node.left_shift)
+    return shift > 0 and not nodes[low].signed and nodes[low].bits <= shift
 
 
 def width(low: int, high: int) -> int:

@@ -15,7 +15,7 @@ from hwsim.core.errors import InputError
 from hwsim.core.formats import Format, minifloat
 from hwsim.cost_models.adder_graph.build import Effort, adder_graph, shallowest
 from hwsim.cost_models.adder_graph.digits import multiples, nonzero_digits
-from hwsim.cost_models.adder_graph.graph import ZERO, Graph, coefficients, evaluate
+from hwsim.cost_models.adder_graph.graph import ZERO, Graph, coefficients, evaluate, is_wiring
 
 EFFORTS: tuple[Effort, ...] = ("fast", "best")
 
@@ -31,7 +31,8 @@ def check_form(graph: Graph) -> None:
         operands = [node.left] + ([] if node.operation == "neg" else [node.right])
         assert all(0 <= operand < index for operand in operands)
         assert min(node.left_shift, node.right_shift) == 0
-        assert node.depth == 1 + max(graph.nodes[operand].depth for operand in operands)
+        deepest = max(graph.nodes[operand].depth for operand in operands)
+        assert node.depth == deepest + (not is_wiring(node, graph.nodes))
         what = (node.operation, node.left, node.left_shift, node.right, node.right_shift)
         assert what not in seen
         seen.add(what)
@@ -89,6 +90,15 @@ def test_zeros_and_powers_of_two_are_wires() -> None:
     assert graph.adders == 0
     assert graph.outputs[1].node == ZERO
     assert coefficients(graph) == [[0, 4, 0], [0, 0, 0], [1, 0, 0], [0, 1024, 0]]
+
+
+@pytest.mark.exact
+def test_operands_side_by_side_are_wires() -> None:
+    for signed, adders in ((False, 0), (True, 1)):
+        low = -8 if signed else 0
+        graph = adder_graph([[1, 16]], [(low, low + 15)] * 2)
+        assert (graph.adders, graph.depth) == (adders, adders)
+        assert coefficients(graph) == [[1, 16]]
 
 
 @pytest.mark.exact
