@@ -23,6 +23,7 @@ from hwsim.cost_models.geometry import legal_reuse, nearest_reuse, products
 RESOURCES = ("lut", "ff", "dsp", "bram18")
 Resources = Sequence[float]  # in the order of RESOURCES
 PriceOf = Callable[[Layer, int], Resources]
+CyclesOf = Callable[[Layer, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,13 @@ class FoldingChoice:
     utilisation: float
 
 
+def layer_cycles(layer: Layer, reuse: int) -> int:
+    """Cycles of a layer for one inference: positions times reuse, of the slower product where it has two."""
+    first = products(layer)[0]
+    slowest = max(nearest_reuse(reuse, p.inputs, p.outputs) for p in products(layer))
+    return ceil(first.positions * slowest * layer.density)
+
+
 def choose_folding(
     workload: Workload,
     part: Part,
@@ -64,6 +72,7 @@ def choose_folding(
     interval_cycles: int | None = None,
     rest: Callable[[int], Resources] | None = None,
     fixed: Mapping[str, int] | None = None,
+    cycles: CyclesOf = layer_cycles,
     floor_cycles: int = 1,
     share: float = 1.0,
     weights: Resources = (1.0, 1.0, 1.0, 1.0),
@@ -76,6 +85,7 @@ def choose_folding(
     interval_cycles : the most cycles from inference to inference; None asks for the least that fits.
     rest : resources of all that has no reuse factor, by interval; they must not grow with it.
     fixed : factors that are not to be chosen.
+    cycles : an inference of a layer at a reuse factor.
     floor_cycles : an interval below which the design is no faster, as the words of its input are, a cycle each.
     share : of the part that may be used.
     weights : of the utilisation of each resource in what is called smallest.
@@ -87,21 +97,10 @@ def choose_folding(
     InfeasibleError
         Where nothing fits: with the fastest interval that does, or the resource that is short.
     """
-    layers = workload.compute
-    if not layers:
-        used = rest(floor_cycles) if rest else (0.0,) * len(RESOURCES)
-        return FoldingChoice({}, floor_cycles, tuple(float(x) for x in used), 0.0)
-    options = [_options(layer, price, given) for layer, given in zip(layers, _fixed(workload, fixed), strict=True)]
-    problem = _Problem(
-        tuple(layer.name for layer in layers),
-        tuple(options),
-        np.array([getattr(part, name) for name in RESOURCES], dtype=np.float64) * share,
-        np.array(weights, dtype=np.float64),
-        rest,
-        floor_cycles,
-    )
-    intervals = sorted({max(floor_cycles, option.cycles) for layer in options for option in layer})
-    intervals = intervals[bisect_left(intervals, max(min(o.cycles for o in layer) for layer in options)) :]
+    if not workload.compute:
+        return _without_factors(rest, floor_cycles)
+    problem = _problem(workload, part, _options_of(workload, price, cycles, fixed), rest, floor_cycles, share, weights)
+    intervals = problem.intervals()
     if interval_cycles is not None:
         within = [t for t in intervals if t <= interval_cycles]
         found = problem.smallest(interval_cycles) if within else None
@@ -109,11 +108,48 @@ def choose_folding(
     return _fastest(problem, intervals) or _too_large(problem, part, intervals[-1])
 
 
-def layer_cycles(layer: Layer, reuse: int) -> int:
-    """Cycles of a layer for one inference: positions times reuse, of the slower product where it has two."""
-    first = products(layer)[0]
-    slowest = max(nearest_reuse(reuse, p.inputs, p.outputs) for p in products(layer))
-    return ceil(first.positions * slowest * layer.density)
+def least_folding(
+    workload: Workload,
+    part: Part,
+    price: PriceOf,
+    *,
+    rest: Callable[[int], Resources] | None = None,
+    cycles: CyclesOf = layer_cycles,
+    floor_cycles: int = 1,
+) -> FoldingChoice:
+    """The choice that comes nearest to fitting: its largest share of any of the part's resources is the least there is.
+
+    Parameters as for `choose_folding`.
+    """
+    if not workload.compute:
+        return _without_factors(rest, floor_cycles)
+    options = _options_of(workload, price, cycles, None)
+    problem = _problem(workload, part, options, rest, floor_cycles, 1.0, (1.0,) * len(RESOURCES))
+    return problem.nearest(problem.intervals()[-1])
+
+
+def _without_factors(rest: Callable[[int], Resources] | None, floor: int) -> FoldingChoice:
+    used = rest(floor) if rest else (0.0,) * len(RESOURCES)
+    return FoldingChoice({}, floor, tuple(float(x) for x in used), 0.0)
+
+
+def _problem(
+    workload: Workload,
+    part: Part,
+    options: tuple[tuple[Option, ...], ...],
+    rest: Callable[[int], Resources] | None,
+    floor: int,
+    share: float,
+    weights: Resources,
+) -> _Problem:
+    return _Problem(
+        tuple(layer.name for layer in workload.compute),
+        options,
+        np.array([getattr(part, name) for name in RESOURCES], dtype=np.float64) * share,
+        np.array(weights, dtype=np.float64),
+        rest,
+        floor,
+    )
 
 
 def legal_factor(layer: Layer, reuse: int) -> int:
@@ -137,20 +173,23 @@ def legal_factor(layer: Layer, reuse: int) -> int:
     return reuse
 
 
-def _fixed(workload: Workload, fixed: Mapping[str, int] | None) -> list[int | None]:
+def _options_of(
+    workload: Workload, price: PriceOf, cycles: CyclesOf, fixed: Mapping[str, int] | None
+) -> tuple[tuple[Option, ...], ...]:
+    """By layer that multiplies, its legal factors that no other one beats."""
+    given = fixed or {}
     layers = {layer.name: layer for layer in workload.compute}
-    for name, factor in (fixed or {}).items():
+    for name, factor in given.items():
         if name not in layers:
             raise InputError(f"no layer {name!r} that multiplies", where="fixed", hint=nearest(name, layers))
         legal_factor(layers[name], factor)
-    return [(fixed or {}).get(name) for name in layers]
-
-
-def _options(layer: Layer, price: PriceOf, given: int | None) -> tuple[Option, ...]:
-    first = products(layer)[0]
-    factors = legal_reuse(first.inputs, first.outputs) if given is None else (given,)
-    made = [Option(r, layer_cycles(layer, r), tuple(float(x) for x in price(layer, r))) for r in factors]
-    return tuple(undominated(made))
+    found = []
+    for name, layer in layers.items():
+        first = products(layer)[0]
+        factors = (given[name],) if name in given else legal_reuse(first.inputs, first.outputs)
+        made = [Option(r, cycles(layer, r), tuple(float(x) for x in price(layer, r))) for r in factors]
+        found.append(tuple(undominated(made)))
+    return tuple(found)
 
 
 def undominated(options: Sequence[Option]) -> list[Option]:
@@ -176,6 +215,19 @@ class _Problem:
     def left(self, interval: int) -> NDArray[np.float64]:
         """The budget of the layers at an interval."""
         return self.budget - (np.array(self.rest(interval), dtype=np.float64) if self.rest else 0.0)
+
+    def intervals(self) -> list[int]:
+        """Every interval at which some layer changes, from that of the fastest choice on."""
+        every = sorted({max(self.floor, option.cycles) for layer in self.options for option in layer})
+        return every[bisect_left(every, max(min(o.cycles for o in layer) for layer in self.options)) :]
+
+    def nearest(self, interval: int) -> FoldingChoice:
+        """The choice whose largest share of the budget is least."""
+        allowed = [self.within(layer, interval) for layer in self.options]
+        picked = _least_share(
+            allowed, np.maximum(self.left(interval), 1.0), self.weights / np.maximum(self.budget, 1.0)
+        )
+        return self._choice(picked, interval)
 
     def smallest(self, interval: int) -> FoldingChoice | None:
         """The choice with the least weighted utilisation within an interval; None where none fits."""
@@ -260,19 +312,18 @@ def _too_fast(problem: _Problem, part: Part, intervals: list[int], wanted: int) 
 
 def _too_large(problem: _Problem, part: Part, slowest: int) -> FoldingChoice:
     """Say how much of its scarcest resource the design takes that comes nearest to fitting."""
-    left = np.maximum(problem.left(slowest), 1.0)
-    allowed = [problem.within(layer, slowest) for layer in problem.options]
-    needed = _least_share(allowed, left)
-    worst = int(np.argmax(needed / left))
+    needed = np.array(problem.nearest(slowest).resources)
+    worst = int(np.argmax(needed / np.maximum(problem.budget, 1.0)))
     raise InfeasibleError(
         f"no folding fits {part.name}",
         where="folding",
-        hint=f"the nearest takes {needed[worst]:,.0f} {RESOURCES[worst].upper()} where {left[worst]:,.0f} are left",
+        hint=f"the nearest takes {needed[worst]:,.0f} {RESOURCES[worst].upper()} of {problem.budget[worst]:,.0f}",
     )
 
 
-def _least_share(layers: list[list[Option]], budget: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Resources of the choice whose largest share of a budget is least."""
+def _least_share(layers: list[list[Option]], budget: NDArray[np.float64], weights: NDArray[np.float64]) -> list[Option]:
+    """One option a layer whose largest share of a budget is least; of equal ones that with the least weighted
+    resources."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     flat = [option for layer in layers for option in layer]
@@ -287,5 +338,6 @@ def _least_share(layers: list[list[Option]], budget: NDArray[np.float64]) -> NDA
         integrality=np.append(np.ones(len(flat)), 0),
         bounds=Bounds(0, np.append(np.ones(len(flat)), np.inf)),
     )
-    needed: NDArray[np.float64] = resources[result.x[:-1] > 0.5].sum(axis=0)
-    return needed
+    found = [option for option, taken in zip(flat, result.x[:-1] > 0.5, strict=True) if taken]
+    largest = float(np.max(np.sum([o.resources for o in found], axis=0) / budget))
+    return _solve(layers, budget * largest * (1 + 1e-9), weights) or found

@@ -12,6 +12,7 @@ from hwsim.cost_models.layers.windows import window_reach
 from hwsim.cost_models.pipeline.graph import Actor, Edge, Graph, Port, buffered, sink, source
 from hwsim.cost_models.pipeline.windows import Axis, adaptive, enlarged, in_step, part, transposed, whole, window
 
+OUTPUT = " (out)"  # behind the name of a network output: its sink
 BY_INPUT = frozenset({"pool", "reduce"})  # layers whose cycles are those of their input words
 
 
@@ -50,13 +51,13 @@ def assembled(
             maker[layer.name] = before.name
             continue
         ports = [_port(layer, made, streams[name].words, at, feeds, streams) for at, name in enumerate(feeds)]
-        actors[layer.name] = _actor(layer, made, tuple(ports))
+        actors[layer.name] = actor_of(layer, made, tuple(ports))
         maker[layer.name] = layer.name
         for at, name in enumerate(feeds):
             edges.append(Edge(maker[name], layer.name, at, streams[name].word_bits, depth))
     for name in dict.fromkeys(workload.outputs):
         if name in maker:
-            end = f"{name} (out)"
+            end = name + OUTPUT
             actors[end] = sink(end, streams[name].words)
             edges.append(Edge(maker[name], end, 0, streams[name].word_bits, depth))
     return Graph(*_read(actors, edges))
@@ -77,7 +78,8 @@ def _merges(workload: Workload, layer: Layer, made: Price, before: Actor, feeds:
     return alone and bool(before.ports)
 
 
-def _actor(layer: Layer, made: Price, ports: tuple[Port, ...]) -> Actor:
+def actor_of(layer: Layer, made: Price, ports: tuple[Port, ...]) -> Actor:
+    """A layer with hardware of its own; `made` gives its words, cycles and registers."""
     words = made.out.words
     by_input = layer.kind in BY_INPUT or layer.op.startswith("conv_transpose")
     if by_input:

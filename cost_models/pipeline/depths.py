@@ -8,7 +8,7 @@ and it is found by halving.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,14 +35,18 @@ class _Search:
     times: Times
     tried: int = field(default=0)
 
-    def lowered(self, edges: Sequence[int], depth: int) -> bool:
-        """Lower some FIFOs to a depth if they will still do."""
+    def floor(self, edge: int) -> int:
+        """A depth below which a FIFO will not do: it holds words written as late as is useful, read as early as now."""
+        return deepest(self.latest[self.schedule.source[edge]], self.times.reads[edge])
+
+    def lowered(self, wanted: Mapping[int, int]) -> bool:
+        """Lower some FIFOs to these depths if they will still do."""
         trial = list(self.depths)
-        for edge in edges:
+        for edge, depth in wanted.items():
             trial[edge] = min(trial[edge], depth)
         times = self.times.copy()
         self.tried += 1
-        dirty = {self.schedule.source[edge] for edge in edges}
+        dirty = {self.schedule.source[edge] for edge in wanted}
         outcome = relax(self.schedule, trial, times, dirty, self.latest)
         if outcome == "unsettled":
             times, waits = run_events(self.schedule, trial)
@@ -52,29 +56,31 @@ class _Search:
             self.depths, self.times = trial, times
         return outcome == "settled"
 
-    def lowered_where_possible(self, edges: Sequence[int], depth: int) -> list[int]:
+    def lowered_where_possible(self, edges: Sequence[int], wanted: Mapping[int, int]) -> list[int]:
         """Lower as many FIFOs of a group as will do, halving it where not all of them do; the others are returned."""
-        if not edges or self.lowered(edges, depth):
+        if not edges or self.lowered({edge: wanted[edge] for edge in edges}):
             return []
         if len(edges) == 1:
             return list(edges)
         middle = len(edges) // 2
         return [
-            *self.lowered_where_possible(edges[:middle], depth),
-            *self.lowered_where_possible(edges[middle:], depth),
+            *self.lowered_where_possible(edges[:middle], wanted),
+            *self.lowered_where_possible(edges[middle:], wanted),
         ]
 
-    def least(self, edge: int, floor: int) -> None:
-        """Lower one FIFO, which will not do at `floor`, to its least depth."""
+    def least(self, edge: int, low: int) -> None:
+        """Lower one FIFO, which will not do at `low`, to its least depth: in steps that double, then by halving."""
         source = self.schedule.source[edge]
         self.depths[edge] = min(self.depths[edge], deepest(self.times.writes[source], self.times.reads[edge]))
-        high = self.depths[edge]
-        if high - 1 <= floor or not self.lowered([edge], high - 1):
-            return
-        low, high = floor, high - 1
+        low, step, high = max(low, self.floor(edge) - 1), 1, self.depths[edge]
+        while low + step < high:
+            if self.lowered({edge: low + step}):
+                high = low + step
+                break
+            low, step = low + step, 2 * step
         while high - low > 1:
             middle = (low + high) // 2
-            if self.lowered([edge], middle):
+            if self.lowered({edge: middle}):
                 high = middle
             else:
                 low = middle
@@ -131,7 +137,9 @@ def _lower_all(graph: Graph, search: _Search, least: int) -> None:
     search.depths = [max(least, depth) for depth in search.depths]
     usual = max(least, USUAL_DEPTH)
     deep = [i for i, depth in enumerate(search.depths) if depth > usual]
-    for edge in largest_first(search.lowered_where_possible(largest_first(deep), usual)):
-        search.least(edge, usual)
+    wanted = {i: max(usual, search.floor(i)) for i in deep}
+    for edge in largest_first(search.lowered_where_possible(largest_first(deep), wanted)):
+        search.least(edge, wanted[edge])
     if least < usual:
-        search.lowered_where_possible(largest_first([i for i, depth in enumerate(search.depths) if depth == usual]), 1)
+        at_usual = largest_first([i for i, depth in enumerate(search.depths) if depth == usual])
+        search.lowered_where_possible(at_usual, dict.fromkeys(at_usual, 1))

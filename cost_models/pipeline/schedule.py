@@ -118,14 +118,20 @@ def laid_out(graph: Graph, inferences: int, period: int = 0) -> Schedule:
     )
 
 
-@lru_cache(maxsize=1024)
-def _stage(actor: Actor, inferences: int) -> Stage:
-    intervals = np.tile(actor.intervals, inferences)
-    gaps = np.zeros(len(intervals), dtype=np.int64)
-    gaps[1:] = intervals[:-1]
+def start_gaps(actor: Actor, inferences: int) -> Words:
+    """Least cycles from the start before to each start, as the unit and its buffers allow them; 0 for the first."""
+    gaps = np.zeros(actor.words * inferences, dtype=np.int64)
+    gaps[1:] = np.tile(actor.intervals, inferences)[:-1]
     for port in actor.ports:
         if port.kind == "buffered":
             gaps[1:] = np.maximum(gaps[1:], _buffer_gaps(port, inferences))
+    return gaps
+
+
+@lru_cache(maxsize=1024)
+def _stage(actor: Actor, inferences: int) -> Stage:
+    intervals = np.tile(actor.intervals, inferences)
+    gaps = start_gaps(actor, inferences)
     numbers = np.arange(len(intervals), dtype=np.int64)
     readers = tuple(_reader(port, actor.words, inferences) for port in actor.ports)
     return Stage(actor, len(intervals), intervals - 1, np.cumsum(gaps), numbers, readers)
@@ -136,6 +142,7 @@ def _repeated(pattern: Words, inferences: int, step: int) -> Words:
     return (pattern[None, :] + step * np.arange(inferences, dtype=np.int64)[:, None]).ravel()
 
 
+@lru_cache(maxsize=1024)
 def _buffer_gaps(port: Port, inferences: int) -> Words:
     """From start k - 1 to start k: the first word that only start k - 1 makes a place for, and those after it."""
     need, oldest = (_repeated(p, inferences, port.words) for p in (port.needs.need, port.needs.oldest))

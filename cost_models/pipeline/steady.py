@@ -9,7 +9,7 @@ import numpy as np
 from hwsim.core.errors import InfeasibleError
 from hwsim.cost_models.pipeline.graph import Actor, Edge, Graph, sink, source
 from hwsim.cost_models.pipeline.relax import Depths, Times, earliest, holds, relax
-from hwsim.cost_models.pipeline.schedule import Schedule, laid_out
+from hwsim.cost_models.pipeline.schedule import Schedule, laid_out, start_gaps
 from hwsim.cost_models.pipeline.simulate import simulate
 from hwsim.cost_models.pipeline.windows import Words
 
@@ -19,6 +19,12 @@ MOST_INFERENCES = 256
 def unbounded_interval(graph: Graph) -> int:
     """Cycles from inference to inference where no FIFO is ever full: those of the slowest actor."""
     return max(own_interval(actor) for actor in graph.actors)
+
+
+def least_interval(actor: Actor) -> int:
+    """A bound of `own_interval` from below, without a simulation: it looks at two starts in a row."""
+    floor = max(actor.words, actor.cycles, *(port.words * port.accept for port in actor.ports), 1)
+    return max(floor, int(start_gaps(actor, 2)[actor.words :].sum()))
 
 
 @lru_cache(maxsize=4096)

@@ -69,6 +69,7 @@ class MatrixVectorArray:
     constants : weights and biases, in place of random ones.
     loadable : whether weights are in a memory that can be written, through `weight_write`, `weight_address` and
         `weight_data`; it holds the same weights at first.
+    in_dsp : whether products of integers are left to DSP blocks.
     """
 
     family: ClassVar[str] = "matrix_vector_array"
@@ -85,6 +86,7 @@ class MatrixVectorArray:
     seed: int = 0
     constants: Constants | None = None
     loadable: bool = False
+    in_dsp: bool = False
 
     def __post_init__(self) -> None:
         if self.out_features % self.pe or self.in_features % self.simd:
@@ -114,7 +116,7 @@ class MatrixVectorArray:
         drawn = f"seed{self.seed}"
         if self.constants is not None:
             drawn = f"crc{checksum(self.constants.codes + self.constants.biases)}"
-        kind = f"{'_relu' if self.relu else ''}{'_ram' if self.loadable else ''}"
+        kind = f"{'_relu' if self.relu else ''}{'_ram' if self.loadable else ''}{'_dsp' if self.in_dsp else ''}"
         return f"array_{sizes}_{formats}_{shift}_b{self.bias_bits}{kind}_{drawn}"
 
     @property
@@ -172,7 +174,8 @@ class MatrixVectorArray:
     def lanes(self) -> DotLanes:
         """Its arithmetic."""
         formats = self.weight, self.act, self.bias_bits, self.acc_bits
-        return DotLanes(self.pe, self.simd, True, *formats, self.words > 1, self.shift, self.relu, self.out)
+        how = self.words > 1, self.shift, self.relu, self.out, self.in_dsp
+        return DotLanes(self.pe, self.simd, True, *formats, *how)
 
     @property
     def control(self) -> FoldControl:

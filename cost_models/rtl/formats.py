@@ -13,18 +13,18 @@ from hwsim.core.formats import Int, Minifloat
 from hwsim.core.requantize import requantize
 from hwsim.cost_models.rtl.elementwise import Relu
 from hwsim.cost_models.rtl.encode import MinifloatEncoder
-from hwsim.cost_models.rtl.integer import IntMultiplier
+from hwsim.cost_models.rtl.integer import DspMultiplier, IntMultiplier
 from hwsim.cost_models.rtl.minifloat import MinifloatMultiplier
 from hwsim.cost_models.rtl.mixed import MinifloatIntMultiplier
 from hwsim.cost_models.rtl.requantize import ShiftRequantizer
 from hwsim.cost_models.rtl.unit import Unit, Vectors
 
 Coded = Int | Minifloat
-Multiplier = IntMultiplier | MinifloatMultiplier | MinifloatIntMultiplier
+Multiplier = IntMultiplier | DspMultiplier | MinifloatMultiplier | MinifloatIntMultiplier
 
 
-def multiplier_of(weight: Coded, act: Coded) -> Multiplier:
-    """The multiplier of two formats.
+def multiplier_of(weight: Coded, act: Coded, in_dsp: bool = False) -> Multiplier:
+    """The multiplier of two formats; integers may have theirs in a DSP block.
 
     Raises
     ------
@@ -32,7 +32,8 @@ def multiplier_of(weight: Coded, act: Coded) -> Multiplier:
         For unsigned weights, integer weights with minifloat activations, and formats that have codes for Inf or NaN.
     """
     if isinstance(weight, Int) and isinstance(act, Int) and weight.signed:
-        return IntMultiplier(weight.bits, act.bits, act.signed)
+        kind = DspMultiplier if in_dsp else IntMultiplier
+        return kind(weight.bits, act.bits, act.signed)
     if isinstance(weight, Minifloat) and weight.signed and weight.specials == "none":
         if isinstance(act, Int):
             return MinifloatIntMultiplier(weight.exponent, weight.mantissa, act.bits, act.signed)

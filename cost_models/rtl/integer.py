@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hwsim.cost_models.rtl.multiply import Wire, multiplied
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
 
@@ -29,6 +30,41 @@ class IntMultiplier:
     @property
     def name(self) -> str:
         return f"int_mul_s{self.w_bits}_{'s' if self.a_signed else 'u'}{self.a_bits}"
+
+    @property
+    def clocked(self) -> bool:
+        return False
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return Port("w", self.w_bits, True), Port("a", self.a_bits, self.a_signed)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return (Port("p", self.w_bits + self.a_bits, True),)
+
+    def verilog(self) -> str:
+        return module(self, _product(self, "product") + "  assign p = product;")
+
+    def respond(self, inputs: Mapping[str, Vectors]) -> dict[str, Vectors]:
+        return {"p": inputs["w"] * inputs["a"]}
+
+
+@dataclass(frozen=True, slots=True)
+class DspMultiplier:
+    """`p = w * a` for a DSP block, combinational; fields as of `IntMultiplier`.
+
+    The product is left to the synthesis tool, which needs a flow that may use DSPs.
+    """
+
+    family: ClassVar[str] = "dsp_mul"
+    w_bits: int
+    a_bits: int
+    a_signed: bool
+
+    @property
+    def name(self) -> str:
+        return f"dsp_mul_s{self.w_bits}_{'s' if self.a_signed else 'u'}{self.a_bits}"
 
     @property
     def clocked(self) -> bool:
@@ -81,14 +117,21 @@ class IntMac:
         return (Port("acc", self.acc_bits, True),)
 
     def verilog(self) -> str:
-        body = f"""  wire signed [{self.w_bits + self.a_bits - 1}:0] p = {signed_product(self.a_signed)};
+        n = self.acc_bits
+        body = f"""{_product(self, "product")}  wire signed [{n - 1}:0] acc_from = clear ? {n}'d0 : acc;
   initial acc = 0;
-  always @(posedge clk) acc <= clear ? p : acc + p;
+  always @(posedge clk) acc <= product + acc_from;
 """
         return module(self, body, ("acc",))
 
     def respond(self, inputs: Mapping[str, Vectors]) -> dict[str, Vectors]:
         return {"acc": running_sum(inputs["w"] * inputs["a"], inputs["clear"])}
+
+
+def _product(unit: IntMultiplier | IntMac, found: str) -> str:
+    """Lines that declare `found`, the product of the ports w and a."""
+    w, a = Wire("w", unit.w_bits, True), Wire("a", unit.a_bits, unit.a_signed)
+    return multiplied(w, a, found, unit.w_bits + unit.a_bits)
 
 
 def signed_product(a_signed: bool) -> str:

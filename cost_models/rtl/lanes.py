@@ -30,6 +30,7 @@ class DotLanes:
     running : whether sums extend over several cycles.
     shift : a sum counts units of 2^-shift smallest steps of `out`.
     relu : whether negative sums become zero; unsigned targets do that without.
+    in_dsp : whether products of integers are left to DSP blocks.
     """
 
     family: ClassVar[str] = "dot_lanes"
@@ -44,10 +45,12 @@ class DotLanes:
     shift: int
     relu: bool
     out: Coded
+    in_dsp: bool = False
 
     @property
     def name(self) -> str:
         kind = f"{'shared' if self.shared else 'own'}_{'run' if self.running else 'once'}{'_relu' if self.relu else ''}"
+        kind += "_dsp" if self.in_dsp else ""
         shift = f"drop{self.shift}" if self.shift >= 0 else f"append{-self.shift}"
         widths = f"b{self.bias_bits}_acc{self.acc_bits}_{shift}"
         formats = f"{label(self.weight)}_{label(self.act)}_to_{label(self.out)}"
@@ -75,7 +78,7 @@ class DotLanes:
 
     @property
     def _multiplier(self) -> Multiplier:
-        return multiplier_of(self.weight, self.act)
+        return multiplier_of(self.weight, self.act, self.in_dsp)
 
     @property
     def _product_bits(self) -> int:

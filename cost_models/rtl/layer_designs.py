@@ -74,13 +74,20 @@ class LayerDesign:
 
 
 def dense(
-    formats: Formats, in_features: int, out_features: int, pe: int, simd: int, seed: int = 0, loadable: bool = False
+    formats: Formats,
+    in_features: int,
+    out_features: int,
+    pe: int,
+    simd: int,
+    seed: int = 0,
+    loadable: bool = False,
+    in_dsp: bool = False,
 ) -> MatrixVectorArray:
     """A dense layer, its shift and bias width such that its outputs use their format."""
     shift, bias_bits = spread(in_features, formats)
     sizes = pe, simd, in_features, out_features
     coded = formats.weight, formats.act, formats.out
-    return MatrixVectorArray(*sizes, *coded, shift, formats.relu, bias_bits, seed, loadable=loadable)
+    return MatrixVectorArray(*sizes, *coded, shift, formats.relu, bias_bits, seed, loadable=loadable, in_dsp=in_dsp)
 
 
 def convolution(
@@ -164,9 +171,9 @@ def layer_designs() -> tuple[LayerDesign, ...]:
 
 
 def _dense_design(
-    label: str, formats: Formats, in_features: int, out_features: int, pe: int, simd: int, loadable: bool = False
+    label: str, formats: Formats, in_features: int, out_features: int, pe: int, simd: int, **how: bool
 ) -> LayerDesign:
-    unit = dense(formats, in_features, out_features, pe, simd, seed=1, loadable=loadable)
+    unit = dense(formats, in_features, out_features, pe, simd, seed=1, **how)
     return LayerDesign(label, unit, formats.act, unit.words, unit.folds, unit.cycles, unit.cycles + unit.depth)
 
 
@@ -178,6 +185,8 @@ def _dense_designs() -> tuple[LayerDesign, ...]:
         _dense_design("dense int8, reuse 64", INT8, 64, 32, 4, 8),
         _dense_design("dense int8, reuse 16, signed activations", INT8_SIGNED, 64, 16, 8, 8),
         _dense_design("dense int8, reuse 512, block RAM", INT8, 256, 64, 4, 8),
+        _dense_design("dense int8, reuse 64, DSPs", INT8, 64, 32, 4, 8, in_dsp=True),
+        _dense_design("dense int8, reuse 512, DSPs and block RAM", INT8, 256, 64, 4, 8, in_dsp=True),
         _dense_design("dense e2m1, reuse 64", E2M1, 64, 32, 4, 8),
         _dense_design("dense e2m1, reuse 8", E2M1, 64, 32, 16, 16),
         _dense_design("dense e2m1 x int4, reuse 32", E2M1_INT4, 64, 32, 8, 8),

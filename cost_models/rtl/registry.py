@@ -12,6 +12,7 @@ from hwsim.cost_models.rtl.unit import Unit
 # family -> file and class in this package
 CLASSES = {
     "int_mul": "integer.IntMultiplier",
+    "dsp_mul": "integer.DspMultiplier",
     "int_mac": "integer.IntMac",
     "int_dot": "dot.IntDot",
     "minifloat_mul": "minifloat.MinifloatMultiplier",

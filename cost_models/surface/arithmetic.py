@@ -50,9 +50,9 @@ def _product_bits(c: Columns) -> Floats:
 
 
 def _int_mac(c: Columns) -> Columns:
-    found = integer_product(c)
     acc = c["w_bits"] + c["a_bits"] + c["guard_bits"]
-    return found | {"acc": acc, "signed acc": c["a_signed"] * acc}
+    one = np.ones_like(acc)
+    return {"1": one, **integer_product(c), "acc": acc, "signed": c["a_signed"], "sides": c["w_bits"] + c["a_bits"]}
 
 
 def _int_dot(c: Columns) -> Columns:

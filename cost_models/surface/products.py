@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.cost_models.surface.family import Columns
-from hwsim.cost_models.surface.partial_products import reductions
+from hwsim.cost_models.surface.multiplied import multiplied_luts
 
 Floats = NDArray[np.float64]
 
@@ -24,40 +24,9 @@ def bit_length(values: Floats) -> Floats:
 
 
 def integer_product(c: Columns) -> dict[str, Floats]:
-    """Of a signed weight of w_bits and an activation of a_bits, signed where a_signed.
-
-    With one or two bits on a side a product takes as many LUTs as there are partial products; that is a law of its own.
-    """
+    """Of a signed weight of w_bits and an activation of a_bits, signed where a_signed."""
     w, a, signed = c["w_bits"], c["a_bits"], c["a_signed"]
-    least, most = np.minimum(w, a), np.maximum(w, a)
-    cells = reductions(w, a, np.ones_like(w), signed)
-    found = {
-        "wide": np.ones_like(w),
-        "w+a": w + a,
-        "wa": w * a,
-        **cells,
-        "layer bits": cells["layers"] * (w + a),
-        "table": table_luts(w, a),
-        "three rows": least == 3,
-        "three rows bits": (least == 3) * most,
-        **{f"signed {name}": signed * values for name, values in (("1", 1.0), ("w+a", w + a), ("wa", w * a))},
-    }
-    narrow = least <= 2
-    found = {name: ~narrow * values for name, values in found.items()}
-    own = {"narrow": narrow * w * a, "narrow unsigned": (w == 2) * (a > 2) * (1 - signed)}
-    return {"1": np.ones_like(w), **found, **own}
-
-
-def table_luts(w: Floats, a: Floats) -> Floats:
-    """LUTs of a product as a table of its own for every output bit, at most what the operands' bits would take.
-
-    Output bit k depends on k + 1 bits of either side; beyond six inputs each one more doubles the LUTs.
-    """
-    total = np.zeros_like(w)
-    for k in range(int(np.max(w + a, initial=0))):
-        inputs = np.minimum(k + 1, w) + np.minimum(k + 1, a)
-        total += np.where(k < w + a, 2.0 ** np.clip(inputs - 6, 0, 6), 0)
-    return np.asarray(np.minimum(total, 3 * w * a))
+    return {"product": multiplied_luts(w, np.ones_like(w), a, signed)}
 
 
 @lru_cache(maxsize=1024)
@@ -113,16 +82,33 @@ def shifted_product(c: Columns) -> dict[str, Floats]:
     """
     ew, mw, ea, ma = fields_of(c)
     p = minifloat_product(ew, mw, ea, ma)
-    cells = reductions(mw + 1, ma + 1, np.zeros_like(ew), np.zeros_like(ew))
-    return {
+    none = np.zeros_like(ew)
+    twos = c["a_signed"] if "a_bits" in c else none
+    codes = 1 + ew + mw + c["a_signed"] + ea + ma
+    whole = codes <= 6  # all of both codes fit one LUT
+    table = ~whole & (ew + mw + ea + ma <= 6)  # both magnitudes do
+    sig, fixed = p["significand"], p["reach"] == 0
+    added = np.minimum(ew, ea) > 1
+    single = np.minimum(mw, ma) == 0
+    found = {
         "1": np.ones_like(ew),
-        "product": p["product"],
-        "gated": cells["gated"],
-        "later": cells["later"],
+        "product": multiplied_luts(mw + 1, none, ma + 1, twos),
+        "significand": sig,
+        "significand stages": (sig - 1) * p["stages"],
+        "exponents": added,
+        "exponent bits": np.where(added, np.maximum(ew, ea), 0),
         "width": p["width"],
-        "significand stages": p["significand"] * p["stages"],
+        "reach": p["reach"],
+        "fixed": fixed,
+        "fixed significand": fixed * sig,
+        "single": single,
+        "single width": single * p["width"],
+        "single significand": single * sig,
         "signed": c["a_signed"],
     }
+    found = {name: np.where(whole | table, 0.0, values) for name, values in found.items()}
+    tables = {"whole": whole * (p["width"] + c["a_signed"]), "table": table, "table width": table * p["width"]}
+    return found | tables
 
 
 def shifted_product_positions(c: Columns) -> list[Floats]:

@@ -6,7 +6,7 @@ The law is linear in structural features and fitted for relative errors; the pro
 counts and law. Predictions are read off a table over the lattice, built once in a second or less, so that a million
 rows take well under a second. Intervals are conformal: scores of rows left out, over the standard deviation that the
 process states, with ends of their own for points near data, far from them, and beyond them: with a parameter smaller
-or larger than in all data. What lies beyond, or farther than any point that calibration saw, is out of domain.
+or larger than in all data. A law that misses no count is taken as it is. What lies beyond, or farther than any point that calibration saw, is out of domain.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ class Surface:
     def predict(self, parameters: Columns) -> Prediction:
         """Counts of units, from columns of their parameters (see `Family.words`), which broadcast."""
         columns = self.family.axis_columns(parameters)
+        if self.process is None:
+            return self._exact(columns)
         log, scale, distance = read(self._table, self.family.axes, columns)
         off_lattice = outside(self.family.axes, columns)
         if off_lattice.any():
@@ -141,6 +143,14 @@ class Surface:
             low, high = np.where(beyond, np.minimum(low, least), low), np.where(beyond, np.maximum(high, most), high)
             past |= beyond
         return Prediction(mid, np.clip(low - offset, 0.0, mid), np.maximum(high - offset, mid), past)
+
+    def _exact(self, columns: Columns) -> Prediction:
+        """Of a law that misses no count: whole numbers, which need not rise with every parameter."""
+        found = np.maximum(np.rint(self.law.values(self.family, columns) - self.law.offset), 0.0)
+        past = np.zeros(len(found), dtype=np.bool_)
+        for _, beyond in self._beyond(columns):
+            past |= beyond
+        return Prediction(found, found, found, past)
 
     def _beyond(self, columns: Columns) -> list[tuple[str, NDArray[np.bool_]]]:
         """Rows past the data by side and axis, sides without any left out."""

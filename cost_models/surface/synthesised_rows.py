@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hwsim.core.errors import InputError
 from hwsim.cost_models.surface.catalogue import FAMILIES
 from hwsim.cost_models.surface.family import Family
+from hwsim.cost_models.synthesis.cells import Cells
 
 Floats = NDArray[np.float64]
 
@@ -48,11 +49,7 @@ def shipped_rows(path: Path | None = None, flow: str = "base") -> dict[str, Unit
     found = read_table(path or SHIPPED)
     if not found:
         raise InputError("no table of synthesised units", where=str(path or SHIPPED), hint="hwsim synth")
-    units = [
-        (row.family, row.values, {n: getattr(row.cells, n) for n in ("lut", "ff", "dsp", "carry4", "bram18")})
-        for row in found
-        if row.flow == flow
-    ]
+    units = [(row.family, row.values, _counts(row.cells)) for row in found if row.flow == flow]
     return _by_surface(units)
 
 
@@ -69,6 +66,12 @@ def older_rows(path: Path) -> dict[str, UnitRows]:
                     counts = {"lut": int(row["LUT_sum"]), "ff": int(row["FF"]), "carry4": int(row["CARRY4"])}
                     units.append((name, values, counts))
     return _by_surface(units)
+
+
+def _counts(cells: Cells) -> dict[str, int]:
+    """LUT sites, logic and memory together, and the other resources."""
+    sites = cells.lut + cells.lutram + cells.srl
+    return {"lut": sites, "ff": cells.ff, "dsp": cells.dsp, "carry4": cells.carry4, "bram18": cells.bram18}
 
 
 def _by_surface(units: Iterable[tuple[str, Mapping[str, Any], Mapping[str, int]]]) -> dict[str, UnitRows]:

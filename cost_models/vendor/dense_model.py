@@ -21,7 +21,16 @@ from numpy.typing import NDArray
 from hwsim.core.errors import InputError
 from hwsim.cost_models.surface.linear import least_absolute_fit
 from hwsim.cost_models.vendor.dense_rows import RESOURCES, DenseDesigns
-from hwsim.cost_models.vendor.dense_structure import LAWS, REGIMES, dsp_count, is_pipelined, law, regime, weight_bram18
+from hwsim.cost_models.vendor.dense_structure import (
+    LAWS,
+    REGIMES,
+    dsp_count,
+    is_pipelined,
+    law,
+    least_ff,
+    regime,
+    weight_bram18,
+)
 from hwsim.stats import ConformalBand, scores_of
 from hwsim.stats.conformal import group_folds
 
@@ -156,6 +165,7 @@ def _mids(coefficients: Mapping[str, Mapping[str, float]], designs: DenseDesigns
         if rows.any():
             _, features = law(name, resource, designs.take(rows))
             mids[resource][rows] = np.maximum(features @ np.array(list(fitted.values())), 0.0)
+    mids["ff"] = np.maximum(mids["ff"], least_ff(designs))
     return mids
 
 

@@ -26,6 +26,8 @@ REGIMES = ("steered", "paired", "unrolled")
 DSP_FROM_BITS = 6
 BIT_NODES = (2, 4, 6, 8, 10, 12, 14)
 _INDEX_BITS = 1024
+_LONG_REUSE = 1024  # all four shapes have a DSP more at 1,024 and none more at 512; nothing was tried between
+_VALUE_BITS = 16  # of activations in all reports
 _LUTRAM_COLUMNS = 2  # so many bits beside full block RAMs stay in LUTs
 _BLOCK_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 
@@ -73,9 +75,10 @@ def _columns_of(width: NDArray[np.int64], columns: int) -> Floats:
 
 
 def dsp_count(designs: DenseDesigns) -> Floats:
-    """One DSP a multiplier from 6 bits on, from 7 where the weight is a constant."""
+    """One DSP a multiplier from 6 bits on, from 7 where the weight is a constant; one more in long pipelines."""
     least = np.where(regime(designs) == "unrolled", DSP_FROM_BITS + 1, DSP_FROM_BITS)
-    return np.where(designs.bits >= least, designs.multipliers, 0).astype(np.float64)
+    more = is_pipelined(designs) & (designs.reuse >= _LONG_REUSE)
+    return np.where(designs.bits >= least, designs.multipliers + more, 0).astype(np.float64)
 
 
 def selector_size(designs: DenseDesigns) -> NDArray[np.int64]:
@@ -130,13 +133,25 @@ def _unrolled_lut(d: DenseDesigns) -> Features:
 
 
 def _unrolled_ff(d: DenseDesigns) -> Features:
-    """Pipeline registers, under three schedules that have little to do with each other."""
-    found: dict[str, NDArray[Any]] = {}
-    schedules = {"resource": ~d.latency, "latency": d.latency & (d.reuse == 1), "pipelined": is_pipelined(d)}
+    """Registers of outputs and of the pipeline, under three schedules that have little to do with each other.
+
+    Constants narrow enough for adders alone leave nothing to wait for: with a reuse factor such a design is that of
+    reuse 1 without its registers of outputs.
+    """
+    waits = is_pipelined(d) & (d.bits > DSP_FROM_BITS)
+    found: dict[str, NDArray[Any]] = {"no output registers": (is_pipelined(d) & ~waits) * d.d_out}
+    schedules = {"resource": ~d.latency, "latency": d.latency & ~waits, "pipelined": waits}
     for name, here in schedules.items():
-        found[name] = here
-        found |= {f"{name} macs b{n}": here * d.macs * hat for n, hat in zip(BIT_NODES, hats(d.bits), strict=True)}
+        found |= {name: here, f"{name} d_out": here * d.d_out}
+        nodes = [(n, hat) for n, hat in zip(BIT_NODES, hats(d.bits), strict=True) if name != "pipelined" or n >= 6]
+        found |= {f"{name} macs b{n}": here * d.macs * hat for n, hat in nodes}
     return found
+
+
+def least_ff(designs: DenseDesigns) -> Floats:
+    """Registers that each unrolled design has: of its inputs or of its outputs, whichever are fewer, of 16 bits."""
+    registered = _VALUE_BITS * np.minimum(designs.d_in, designs.d_out)
+    return np.where(regime(designs) == "unrolled", registered, 0).astype(np.float64)
 
 
 def _unrolled_dsp(d: DenseDesigns) -> Features:

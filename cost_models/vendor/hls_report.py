@@ -39,7 +39,7 @@ def csynth_text(text: str, where: str) -> ReportRow:
         cells = [c.strip() for c in line.strip().strip("|").split("|")]
         if cells[0] == "Name" and "LUT" in cells:
             heading = cells
-        elif heading and cells[0] == "Total":
+        elif heading and cells[0] == "Total" and len(cells) == len(heading):
             values = {k: v for k, v in zip(heading, cells, strict=True) if v != "-"}
             lut, ff, dsp, old_dsp, bram18 = (
                 number(values[name], where) if name in values else None

@@ -21,23 +21,34 @@ _STAGES = ("hls", "synthesis", "post_route")
 
 def plain_table(text: str, where: str) -> tuple[ReportRow, ...]:
     """All rows."""
-    reader = csv.DictReader(StringIO(text.lstrip("\ufeff")))
+    try:
+        return _rows(csv.DictReader(StringIO(text.lstrip("\ufeff"))), where)
+    except csv.Error as error:
+        raise InputError(
+            f"not a CSV file: {error}", where=where, hint="cells joined by commas, one design a line"
+        ) from None
+
+
+def _rows(reader: csv.DictReader[str], where: str) -> tuple[ReportRow, ...]:
     columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
     if "design" not in columns or not set(columns) & set(RESOURCES):
         needed = f"columns: design and at least one of {', '.join(RESOURCES)}"
         raise InputError("columns are missing", where=where, hint=needed)
     found: dict[str, ReportRow] = {}
-    for line, raw in enumerate(reader, start=2):
+    for raw in reader:
+        here = f"{where}, line {reader.line_num}"
+        if None in raw:
+            raise InputError("more cells than columns", where=here, hint="put a cell with commas in quotes")
         row = {str(k or "").strip().lower(): v for k, v in raw.items() if isinstance(v, str)}
-        here = f"{where}, line {line}"
         name = row.get("design", "").strip()
         if not name or name in found:
-            raise InputError("a design without a name" if not name else f"{name!r} appears twice", where=here)
+            message = "a design without a name" if not name else f"{name!r} appears twice"
+            raise InputError(message, where=f"{here}, column design", hint="each design has a name of its own")
         cells = {c: row.get(c, "").strip() for c in (*RESOURCES, "clock_mhz")}
-        counts = {c: number(v, here) if v else None for c, v in cells.items()}
+        counts = {c: number(v, f"{here}, column {c}") if v else None for c, v in cells.items()}
         stage = row.get("stage", "").strip() or "post_route"
         if stage not in _STAGES:
-            raise InputError(f"stage {stage!r}", where=here, hint=nearest(stage, _STAGES))
+            raise InputError(f"stage {stage!r}", where=f"{here}, column stage", hint=nearest(stage, _STAGES))
         found[name] = ReportRow(
             name,
             counts["lut"],

@@ -74,7 +74,7 @@ def read_report(path: Path) -> tuple[ReportRow, ...]:
         return (utilization(text, where),)
     if "Fitter Status" in text:
         return (fit_summary(text, where),)
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         return plain_table(text, where)
     raise InputError(
         "not a report that is known",
@@ -84,11 +84,20 @@ def read_report(path: Path) -> tuple[ReportRow, ...]:
 
 
 def number(text: str, where: str) -> float:
-    """`1,234`, `0.5` or `<0.01` (which counts as 0) as a number."""
+    """`1,234`, `0.5` or `<0.01` (which counts as 0) as a number.
+
+    Raises
+    ------
+    InputError
+        For anything else, and for what is negative or not finite.
+    """
     cleaned = text.replace(",", "").strip()
     if cleaned.startswith("<"):
         return 0.0
     try:
-        return float(cleaned)
+        found = float(cleaned)
     except ValueError:
-        raise InputError(f"{text.strip()!r} is not a number", where=where) from None
+        raise InputError(f"{text.strip()!r} is not a number", where=where, hint="allowed: 0 and up") from None
+    if not 0 <= found < float("inf"):
+        raise InputError(f"{text.strip()} is not a count", where=where, hint="allowed: 0 and up")
+    return found

@@ -11,6 +11,7 @@ from hwsim.cli import options
 from hwsim.cli.output import emit, table
 from hwsim.core.cost import Cost
 from hwsim.core.errors import InputError
+from hwsim.core.explain import Explanation
 
 if TYPE_CHECKING:
     from hwsim.cost_models import UnitCost
@@ -30,6 +31,10 @@ def run(
     edge: options.Edge = "same",
     override: options.Override = None,
     input_shape: options.InputShape = None,
+    energy: Annotated[
+        str | None, typer.Option("--energy", metavar="FILE", help="energy coefficients (TOML) in place of the shipped")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="print every term of every layer with its share")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Estimate LUT, FF, DSP, BRAM and timing on an FPGA part, with intervals."""
@@ -53,8 +58,10 @@ def run(
         arch=arch,  # type: ignore[arg-type]
         reuse=factor,
         input_shape=options.shape_of(input_shape),
+        energy=energy,
     )
-    emit(result.as_dict(), as_json, lambda: _lines(result))
+    why = result.explain()
+    emit(result.as_dict() | {"explain": why.as_dict()}, as_json, lambda: _lines(result, why, explain))
 
 
 def _run_unit(unit: str, weights: str, acts: str, k: int, part: str, as_json: bool) -> None:
@@ -81,7 +88,7 @@ def _unit_lines(unit: UnitCost) -> Iterator[str]:
     yield from (f"note: {note}" for note in unit.notes)
 
 
-def _lines(cost: Cost) -> Iterator[str]:
+def _lines(cost: Cost, why: Explanation, everything: bool) -> Iterator[str]:
     yield f"{cost.part} at {cost.clock_mhz:g} MHz (assumed); fits: {cost.fits}"
     for name, interval in cost.intervals.items():
         yield f"  {name:<11} {interval}  [{interval.stage}]"
@@ -101,5 +108,22 @@ def _lines(cost: Cost) -> Iterator[str]:
         for x in cost.layers
     ]
     yield from table(columns, rows, right=range(4, 11))
+    yield ""
+    yield from why.sentences
+    if everything:
+        yield from _shares(why)
+    yield ""
     for note in cost.notes:
         yield f"note: {note}"
+
+
+def _shares(why: Explanation) -> Iterator[str]:
+    terms = [(row.layer, row.term, float(round(row.lut)), f"{100 * row.share:.1f} %") for row in why.terms]
+    yield ""
+    yield from table(("layer", "term", "LUT", "of all"), terms, right=(2, 3))
+    columns = ("layer", "kind", "of LUT", "of FF", "of DSP", "of BRAM18", "of interval")
+    layers = [
+        (x.layer, x.kind, *(f"{100 * v:.1f} %" for v in (x.lut, x.ff, x.dsp, x.bram18, x.interval))) for x in why.layers
+    ]
+    yield ""
+    yield from table(columns, layers, right=range(2, 7))

@@ -21,6 +21,7 @@ from hwsim.cost_models.folding_choice import (
     Option,
     choose_folding,
     layer_cycles,
+    least_folding,
     legal_factor,
     undominated,
 )
@@ -154,7 +155,28 @@ def test_what_is_nearest_when_nothing_fits() -> None:
     assert caught.value.hint == "the fastest that fits takes 2"
     with pytest.raises(InfeasibleError) as caught:
         choose_folding(workload, small_part((9, 1, 1, 1)), price)
-    assert caught.value.hint == "the nearest takes 10 LUT where 9 are left"
+    assert caught.value.hint == "the nearest takes 10 LUT of 9"
+
+
+@pytest.mark.exact
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10**6))
+def test_the_nearest_to_fitting_is_that_of_all_combinations(seed: int) -> None:
+    workload = three_layers()
+    price, budget = Drawn(workload, seed), np.array([7.0, 5.0, 6.0, 4.0])
+    found = least_folding(workload, small_part((7, 5, 6, 4)), price)
+    shares = [
+        np.max(np.sum([price(x, r) for x, r in zip(workload.compute, factors, strict=True)], axis=0) / budget)
+        for factors in product(*(legal(layer) for layer in workload.compute))
+    ]
+    assert np.max(np.array(found.resources) / budget) == pytest.approx(min(shares), rel=1e-6)
+
+
+@pytest.mark.exact
+def test_what_need_not_be_large_is_small_even_where_nothing_fits() -> None:
+    need = {1: (9.0, 8.0, 0.0, 0.0), 2: (9.0, 1.0, 0.0, 0.0), 3: (9.5, 0.0, 0.0, 0.0), 6: (9.0, 4.0, 0.0, 0.0)}
+    found = least_folding(nets.chain(6, 1), small_part((3, 4, 1, 1)), lambda layer, r: need[r])
+    assert found.reuse == {"fc": 2} and found.resources == (9.0, 1.0, 0.0, 0.0)
 
 
 @pytest.mark.exact

@@ -13,8 +13,10 @@ import pytest
 
 from hwsim.core.assignment import Policy, assign
 from hwsim.core.workload import Layer, Shape, Workload
+from hwsim.cost_models import estimate
 from hwsim.cost_models.catalogue import part
-from hwsim.cost_models.dataflow import build_pipeline, input_stream
+from hwsim.cost_models.dataflow import Pipeline, build_pipeline, input_streams
+from hwsim.cost_models.memory import fifo
 from hwsim.cost_models.pipeline import (
     Graph,
     assembled,
@@ -34,14 +36,15 @@ def pipeline_of(workload: Workload, reuse: int = 1, registers: Mapping[str, int]
     """The pipeline of a network at int4, all layers at one reuse factor; `registers` replace those of some layers."""
     assignment = assign(workload, Policy("int4", "int4", scale="pow2"))
     made = build_pipeline(workload, assignment, part("u250"), {x.name: reuse for x in workload.compute}, "auto")
-    streams = {
-        name: input_stream(workload, name, shape, assignment)
-        for name, shape in zip(workload.inputs, workload.input_shapes, strict=True)
-    }
     prices = {p.layer.name: p.price for p in made.placed}
     for name, depth in (registers or {}).items():
         prices[name] = replace(prices[name], depth=depth)
-    return assembled(workload, prices, streams, None)
+    return assembled(workload, prices, input_streams(workload, assignment), None)
+
+
+def design_of(workload: Workload, reuse: int = 1) -> Pipeline:
+    assignment = assign(workload, Policy("int4", "int4", scale="pow2"))
+    return build_pipeline(workload, assignment, part("u250"), {x.name: reuse for x in workload.compute}, "auto")
 
 
 def actor_names(graph: Graph) -> list[str]:
@@ -213,3 +216,55 @@ def test_residual_networks_run_at_full_rate_with_the_least_fifos(blocks: int) ->
     assert total < sum(edge.depth or 0 for edge in sufficient_depths(graph).edges)
     shallow = replace(graph, edges=tuple(replace(edge, depth=2) for edge in graph.edges))
     assert simulate(shallow).deadlock is not None
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("reuse", [1, 4])
+def test_a_design_takes_its_time_and_fifos_from_the_simulation(reuse: int) -> None:
+    workload = nets.small_residual()
+    made = design_of(workload, reuse)
+    graph = minimal_depths(pipeline_of(workload, reuse), least=2)
+    assert [edge.depth for edge in made.graph.edges] == [edge.depth for edge in graph.edges]
+    assert made.latency_cycles == simulate(graph).latency_cycles
+    assert made.ii_cycles == unbounded_interval(graph) == interval_cycles(graph)
+    placed = {p.layer.name: p for p in made.placed}
+    for name, bill in (("sum", placed["sum"].bill), ("fc", placed["fc"].bill), ("relu1", placed["relu1"].bill)):
+        edges = [e for e in graph.edges if e.target in (name, f"{name} (out)")]
+        wanted = sum(fifo(e.word_bits, e.depth or 0).lut for e in edges)
+        assert bill.lut - placed[name].price.bill.lut == pytest.approx(wanted)
+    skip = next(e for e in graph.edges if e.name == "conv1 -> sum.1")
+    assert skip.depth is not None and skip.depth > 2  # a branch waits for the windows of the other one
+
+
+@pytest.mark.exact
+def test_a_layer_that_limits_the_pipeline_is_named() -> None:
+    workload = nets.small_residual()
+    assignment = assign(workload, Policy("int4", "int4", scale="pow2"))
+    many = {"conv1": 9, "conv2": 8, "fc": 1}
+    notes = estimate(workload, assignment, part("u250"), reuse=many).notes
+    assert "conv1 sets the interval: 576 cycles; the next slowest takes 512" in notes
+    notes = estimate(workload, assignment, part("u250")).notes
+    assert "input x sets the interval: 64 words, one a cycle" in notes
+    assert any(note.startswith("branches wait") and "conv1 -> sum.1 holds" in note for note in notes)
+
+
+@pytest.mark.exact
+def test_lanes_keep_up_with_the_interval() -> None:
+    shape = (1, 5, 10, 10)
+    workload = nets.network(
+        "pool", shape, [nets.conv("conv", "x", shape, 5, k=1), nets.max_pool("pool", "conv", shape)]
+    )
+    made = design_of(workload, 5)
+    assert made.ii_cycles == 500 and made.placed[1].price.cycles == 500  # a channel a cycle: five cycles a word
+    edges = build_pipeline(
+        workload, assign(workload, Policy("int4", "int4", scale="pow2")), part("u250"), {"conv": 1}, "auto", None, 250
+    )
+    # 2.5 cycles a word: three lanes, two cycles a word; two lanes would take three
+    assert edges.placed[1].price.cycles == 200
+
+
+@pytest.mark.property
+def test_constants_alone_take_no_time() -> None:
+    constant = Layer("c", "reshape", "constant", (), (), (1, 4))
+    made = design_of(Workload("constant", (constant,), (), (), ("c",)))
+    assert (made.latency_cycles, made.ii_cycles) == (0, 1)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.core.errors import InputError
-from hwsim.cost_models.vendor import DenseDesigns, DenseModel, dense_model, fit_dense
-from hwsim.cost_models.vendor.dense_model import FILE, held_out_predictions
+from hwsim.cost_models.vendor import DenseDesigns, dense_model
+from hwsim.cost_models.vendor.dense_model import FILE, DenseModel, fit_dense, held_out_predictions
 from hwsim.cost_models.vendor.dense_rows import RESOURCES, dense_failures, dense_reports
-from hwsim.cost_models.vendor.dense_structure import REGIMES, hats, regime, weight_bram18
+from hwsim.cost_models.vendor.dense_structure import REGIMES, dsp_count, hats, least_ff, regime, weight_bram18
 from hwsim.cost_models.vendor.evaluate import error_table
 
 layers = st.tuples(st.integers(32, 256), st.integers(32, 256), st.integers(2, 14), st.integers(1, 1280))
@@ -95,6 +95,21 @@ def test_regimes_and_memory() -> None:
     # 8 products of 8 bits, 512 deep: two blocks of 36 bits, and the table of indices: 512 x 3 bits >= 1,024;
     # 128 of 8 bits: 28.4 blocks; the table of one bit an index stays in LUTs
     assert weight_bram18(designs).tolist() == [3.0, 29.0, 0.0, 0.0]
+
+
+@pytest.mark.exact
+def test_multipliers_that_wait_and_registers_that_always_are() -> None:
+    designs = DenseDesigns.of(32, 64, [8, 8, 8, 6], [1, 512, 1024, 1024], "latency")
+    assert dsp_count(designs).tolist() == [2048.0, 4.0, 3.0, 0.0]
+    assert least_ff(designs).tolist() == [512.0] * 4
+    assert least_ff(DenseDesigns.of(64, 64, 8, 512)).tolist() == [0.0]
+
+
+@pytest.mark.truth
+@pytest.mark.data
+def test_no_unrolled_report_has_fewer_registers(shared: Path) -> None:
+    designs, reports = dense_reports(shared / "fpga")
+    assert (reports["ff"] >= least_ff(designs)).all()
 
 
 @pytest.mark.property

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwsim.cost_models.vendor import fit_legality, refusal_probability
+from hwsim.cost_models.vendor import refusal_probability
 from hwsim.cost_models.vendor.evaluate import refusal_table
 from hwsim.cost_models.vendor.legality import (
     area_under_curve,
+    fit_legality,
     held_out_refusal,
     legality_model,
     legality_rows,

@@ -235,7 +235,11 @@ def test_a_plain_table(tmp_path: Path) -> None:
     [
         ("a.txt", "nothing of the kind", "not a report"),
         ("a.csv", "design,area\nx,1\n", "columns are missing"),
-        ("a.csv", "design,lut\nx,1\nx,2\n", "line 3: 'x' appears twice"),
+        ("a.csv", "design,lut\nx,1\nx,2\n", "line 3, column design: 'x' appears twice"),
+        ("a.csv", "design,lut\n,1\n", "line 2, column design: a design without a name"),
+        ("a.csv", "design,lut,ff\nx,1,-2\n", "line 2, column ff: -2 is not a count"),
+        ("a.csv", "design,lut\nx,nan\n", "line 2, column lut: nan is not a count"),
+        ("a.csv", "design,lut\nx,1,234\n", "line 2: more cells than columns"),
         ("a.csv", "design,lut\nx,many\n", "'many' is not a number"),
         ("a.csv", "design,lut,stage\nx,1,synthesys\n", "did you mean 'synthesis'"),
         ("a.xml", CSYNTH_XML.replace("</profile>", ""), "not well-formed"),
