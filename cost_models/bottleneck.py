@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from hwsim.cost_models.dataflow import Pipeline
 from hwsim.cost_models.pipeline.graph import Actor, Graph
-from hwsim.cost_models.pipeline.steady import own_interval
+from hwsim.cost_models.pipeline.steady import least_interval
 
 NAMED = 3  # layers that a note lists
 
 
-def time_notes(graph: Graph) -> tuple[str, ...]:
-    """Notes on the interval and on the deepest FIFO where branches join; depths are those of `graph`."""
+def time_notes(pipeline: Pipeline) -> tuple[str, ...]:
+    """Notes on the interval and on the deepest FIFO where branches join."""
+    graph = pipeline.graph
     if not graph.edges:
         return ()
-    return (_interval_note(graph), *_join_note(graph))
+    bounds = () if pipeline.proven else ("FIFO depths are bounds from below: the words are too many to search",)
+    return (_interval_note(graph, pipeline.ii_cycles), *_join_note(graph), *bounds)
 
 
-def _interval_note(graph: Graph) -> str:
-    own = {actor.name: own_interval(actor) for actor in graph.actors}
-    slowest = max(own.values())
-    inputs = [actor.name for actor in graph.sources if own[actor.name] == slowest]
-    limits = [actor for actor in graph.actors if own[actor.name] == slowest and actor.ports]
+def _interval_note(graph: Graph, slowest: int) -> str:
+    own = {actor.name: least_interval(actor) for actor in graph.actors}
+    top = max(own.values())
+    inputs = [actor.name for actor in graph.sources if own[actor.name] == top]
+    limits = [actor for actor in graph.actors if own[actor.name] == top and actor.ports]
     if inputs:
         return f"input {inputs[0]} sets the interval: {slowest:,} words, one a cycle"
     names = ", ".join(actor.name for actor in limits[:NAMED])
@@ -29,7 +32,7 @@ def _interval_note(graph: Graph) -> str:
     stalled = slowest - _busy(limits[0])
     if stalled:
         text += f", {stalled:,} of them waiting for words that its line buffer has no place for earlier"
-    others = [cycles for cycles in own.values() if cycles < slowest]
+    others = [cycles for cycles in own.values() if cycles < top]
     return f"{text}; the next slowest takes {max(others):,}" if others else text
 
 

@@ -28,12 +28,13 @@ from hwsim.cost_models.memory import fifo
 from hwsim.cost_models.operators.constant import ConstantCounts, counts_of_codes
 from hwsim.cost_models.operators.multiplier import DspPolicy
 from hwsim.cost_models.pipeline.assemble import OUTPUT, assembled
-from hwsim.cost_models.pipeline.depths import USUAL_DEPTH, minimal_depths
+from hwsim.cost_models.pipeline.depths import USUAL_DEPTH, least_depths, minimal_depths
 from hwsim.cost_models.pipeline.graph import Graph
 from hwsim.cost_models.pipeline.simulate import simulate
-from hwsim.cost_models.pipeline.steady import unbounded_interval
+from hwsim.cost_models.pipeline.steady import least_interval, unbounded_interval
 
 NO_FORMATS = LayerFormats(None, ())
+MOST_WORDS = 1_000_000  # an inference, over all layers, up to which FIFO depths are searched for and proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,14 @@ class Pipeline:
     graph : its actors and FIFOs, with their depths.
     latency_cycles : from the first word in to the last word out of one inference.
     ii_cycles : from inference to inference.
+    proven : whether FIFO depths are those that do without stalls for ever, not bounds of them from below.
     """
 
     placed: tuple[Placed, ...]
     graph: Graph
     latency_cycles: int
     ii_cycles: int
+    proven: bool = True
 
 
 def build_pipeline(
@@ -84,11 +87,11 @@ def build_pipeline(
     graph = assembled(workload, made, streams, None)
     channels = {name: price.out.channels for name, price in made.items()} | {n: s.channels for n, s in streams.items()}
     plain = replace(graph, edges=tuple(replace(edge, word_bits=channels[edge.source]) for edge in graph.edges))
-    depths, latency, slowest = _run(plain)
+    depths, latency, slowest, proven = run_words(plain)
     graph = graph.with_depths(depths)
     fifos = fifo_bills(workload, graph)
     placed = (Placed(layer, made[layer.name], made[layer.name].bill + fifos[layer.name]) for layer in workload)
-    return Pipeline(tuple(placed), graph, latency, slowest)
+    return Pipeline(tuple(placed), graph, latency, slowest, proven)
 
 
 def priced(
@@ -165,13 +168,15 @@ def fifo_bills(workload: Workload, graph: Graph) -> dict[str, Bill]:
 
 
 @lru_cache(maxsize=1024)
-def _run(graph: Graph) -> tuple[dict[str, int | None], int, int]:
-    """FIFO depths by name, latency and interval, in cycles. With the least depths that do not slow a pipeline down,
-    latency and interval are those of FIFOs without bounds."""
+def run_words(graph: Graph) -> tuple[dict[str, int | None], int, int, bool]:
+    """FIFO depths by name, latency and interval in cycles, and whether the depths are proven. With the least depths
+    that do not slow a pipeline down, latency and interval are those of FIFOs without bounds."""
     if not graph.edges:  # nothing but constants
-        return {}, 0, 1
-    least = minimal_depths(graph, least=USUAL_DEPTH)
-    return {edge.name: edge.depth for edge in least.edges}, simulate(graph).latency_cycles, unbounded_interval(graph)
+        return {}, 0, 1, True
+    small = sum(actor.words for actor in graph.actors) <= MOST_WORDS
+    made = minimal_depths(graph, least=USUAL_DEPTH) if small else least_depths(graph, least=USUAL_DEPTH)
+    slowest = unbounded_interval(graph) if small else max(least_interval(actor) for actor in graph.actors)
+    return {edge.name: edge.depth for edge in made.edges}, simulate(graph).latency_cycles, slowest, small
 
 
 def slowest_interval(workload: Workload, inputs: Iterable[Stream], reuse: Mapping[str, int]) -> int:

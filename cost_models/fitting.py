@@ -18,6 +18,7 @@ from hwsim.core.errors import InfeasibleError, InputError
 from hwsim.core.workload import COMPUTE, Layer, Workload
 from hwsim.cost_models.bill import Bill, total
 from hwsim.cost_models.dataflow import (
+    MOST_WORDS,
     Pipeline,
     absorbed,
     build_pipeline,
@@ -40,8 +41,8 @@ from hwsim.cost_models.layers.site import Price, Stream
 from hwsim.cost_models.operators.constant import ConstantCounts
 from hwsim.cost_models.operators.multiplier import DspPolicy
 from hwsim.cost_models.pipeline.assemble import actor_of, assembled
-from hwsim.cost_models.pipeline.graph import Port
-from hwsim.cost_models.pipeline.steady import least_interval
+from hwsim.cost_models.pipeline.graph import Actor, Port
+from hwsim.cost_models.pipeline.steady import least_interval, own_interval
 
 ROUNDS = 8  # choices with more and more set aside for FIFOs
 
@@ -100,6 +101,8 @@ class _Prices:
     others : layers that depend on the interval only.
     ports : of the layers, as the pipeline has them.
     fifos : set aside for FIFOs.
+    floor : words of the largest input, a cycle each.
+    small : whether the pipeline is small enough to simulate each layer.
     """
 
     workload: Workload
@@ -113,8 +116,10 @@ class _Prices:
     ports: dict[str, tuple[Port, ...]]
     fifos: Bill
     floor: int
+    small: bool
     counts: dict[str, ConstantCounts | None] = field(default_factory=dict)
-    known: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    known: dict[int, Resources] = field(default_factory=dict)
+    options: dict[tuple[str, int], tuple[Resources, int]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -132,20 +137,37 @@ class _Prices:
         behind, others = _by_lanes(workload)
         graph = assembled(workload, made, entering)
         ports = {actor.name: actor.ports for actor in graph.actors if actor.name in made}
+        small = sum(actor.words for actor in graph.actors) <= MOST_WORDS
         shallow = total(fifo_bills(workload, graph).values())
         floor = max((stream.words for stream in entering.values()), default=1)
-        return cls(workload, assignment, part, dsp, codes, streams, behind, others, ports, shallow, floor)
+        return cls(workload, assignment, part, dsp, codes, streams, behind, others, ports, shallow, floor, small)
 
     def chosen(self, interval: int | None) -> FoldingChoice:
-        return choose_folding(
-            self.workload,
-            self.part,
-            self.group,
-            interval_cycles=interval,
-            rest=self.rest,
-            cycles=self.cycles,
-            floor_cycles=self.floor,
-        )
+        """The exact choice: made with bounds of the layers' cycles from below until those that it takes are met."""
+        while True:
+            choice = choose_folding(
+                self.workload,
+                self.part,
+                self.group,
+                interval_cycles=interval,
+                rest=self.rest,
+                cycles=self.cycles,
+                floor_cycles=self.floor,
+            )
+            if not self._refined(choice, interval or choice.interval_cycles):
+                return choice
+
+    def _refined(self, choice: FoldingChoice, interval: int) -> bool:
+        """Find the cycles that the chosen layers really take; whether one of them takes more than an interval."""
+        slower = False
+        for layer in self.workload.compute:
+            key = layer.name, choice.reuse[layer.name]
+            actor = self._actor(layer, key[1])
+            if actor is not None and self.small:
+                resources, bound = self.options[key]
+                self.options[key] = resources, own_interval(actor)
+                slower |= self.options[key][1] > max(bound, interval)
+        return slower
 
     def least(self) -> FoldingChoice:
         return least_folding(
@@ -173,14 +195,24 @@ class _Prices:
 
     def group(self, layer: Layer, reuse: int) -> Resources:
         """A layer that multiplies, and those behind it on its lanes."""
-        return _resources(total(self._bills(layer, self.behind[layer.name], reuse, 1)))
+        return self._option(layer, reuse)[0]
 
     def cycles(self, layer: Layer, reuse: int) -> int:
         """Of a layer that multiplies, with what it waits for where its line buffer is too small to read ahead."""
-        if layer.name not in self.ports:  # only constants feed it
-            return layer_cycles(layer, reuse)
-        made = self._price(layer, self.streams, reuse, 1)
-        return least_interval(actor_of(layer, made, self.ports[layer.name]))
+        return self._option(layer, reuse)[1]
+
+    def _option(self, layer: Layer, reuse: int) -> tuple[Resources, int]:
+        key = layer.name, reuse
+        if key not in self.options:
+            actor = self._actor(layer, reuse)
+            cycles = least_interval(actor) if actor is not None else layer_cycles(layer, reuse)
+            self.options[key] = _resources(total(self._bills(layer, self.behind[layer.name], reuse, 1))), cycles
+        return self.options[key]
+
+    def _actor(self, layer: Layer, reuse: int) -> Actor | None:
+        """None where only constants feed it."""
+        ports = self.ports.get(layer.name)
+        return actor_of(layer, self._price(layer, self.streams, reuse, 1), ports) if ports else None
 
     def rest(self, interval: int) -> Resources:
         """All other layers, and FIFOs."""

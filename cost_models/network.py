@@ -13,7 +13,7 @@ from hwsim.core.errors import InputError, nearest
 from hwsim.core.workload import Workload
 from hwsim.cost_models.bill import Bill
 from hwsim.cost_models.bottleneck import time_notes
-from hwsim.cost_models.clock import clock_ratios, latency_interval
+from hwsim.cost_models.clock import SOURCE, clock_ratios, latency_interval
 from hwsim.cost_models.dataflow import NO_FORMATS, Pipeline, build_pipeline
 from hwsim.cost_models.fitting import fitted_pipeline
 from hwsim.cost_models.folding import Reuse, given_reuse
@@ -83,7 +83,7 @@ def estimate(
     else:
         factors, notes = given_reuse(workload, reuse)
         pipeline = build_pipeline(workload, assignment, part, factors, dsp, codes)
-    return _dataflow_cost(pipeline, assignment, part, (*time_notes(pipeline.graph), *notes), bool(codes))
+    return _dataflow_cost(pipeline, assignment, part, (*time_notes(pipeline), *notes), bool(codes))
 
 
 def fits_part(part: Part, lut: Interval, ff: Interval, dsp: Interval, bram18: Interval) -> Fits:
@@ -165,7 +165,7 @@ def _cost(
         notes += (f"the part's {part.uram} UltraRAMs are not used",)
     ratios = clock_ratios(assignment)
     clock = (
-        f"clock assumed {part.clock_mhz:g} MHz, {ratios[0]:.2f} to {ratios[1]:.2f} of it by format"
+        f"clock assumed {part.clock_mhz:g} MHz, {ratios[0]:.2f} to {ratios[1]:.2f} of it by format ({SOURCE})"
         if ratios != (1.0, 1.0)
         else f"clock assumed {part.clock_mhz:g} MHz"
     )

@@ -162,10 +162,14 @@ def cost(
     reuse: int | Mapping[str, int] | Literal["auto"] = "auto",
     input_shape: tuple[int, ...] | None = None,
     energy: str | Path | None = None,
+    dsp: Literal["auto", "pack", "never"] = "auto",
 ) -> Cost:
     """FPGA resources, timing and relative energy of a network before synthesis; needs no data.
 
-    `energy` is a file of energy coefficients that replaces the shipped one.
+    Parameters
+    ----------
+    energy : a file of energy coefficients that replaces the shipped one.
+    dsp : where products go: see `hwsim.cost_models.estimate`.
     """
     from hwsim.cost_models import energy_table, estimate, with_energy
     from hwsim.cost_models import part as part_named
@@ -176,7 +180,7 @@ def cost(
     network = fold_batchnorm(network_of(model, input_shape=input_shape))
     workload = network.workload
     assignment = assign(workload, Policy(weights, acts, edge, tuple(overrides), scale))
-    found = estimate(workload, assignment, target, arch=arch, reuse=reuse)
+    found = estimate(workload, assignment, target, arch=arch, reuse=reuse, dsp=dsp)
     on_chip = holds_activations(workload, assignment, target)
     return with_energy(found, workload, assignment, table, activations_on_chip=on_chip)
 

@@ -64,7 +64,7 @@ def ends(family: str, lut: float) -> tuple[float, float]:
 def measured(resource: str = "lut", path: Path = SHIPPED) -> Iterator[tuple[str, dict[str, Any], float, float]]:
     """(family, fields, by law, synthesised) of every unit with a law."""
     for row in read_table(path):
-        if row.family in LAWS and row.flow == "base":
+        if row.family in LAWS and row.flow == ("dsp" if row.family == "dsp_mul" else "base"):
             cells = row.cells
             truth = {"lut": cells.lut + cells.lutram + cells.srl, "ff": cells.ff, "bram18": cells.bram18}[resource]
             yield row.family, row.values, getattr(LAWS[row.family](row.values), resource), truth

@@ -118,6 +118,19 @@ def sufficient_depths(graph: Graph) -> Graph:
     return graph.with_depths({e.name: d for e, d in zip(graph.edges, search.depths, strict=True)})
 
 
+def least_depths(graph: Graph, least: int = 1) -> Graph:
+    """Depths below which the pipeline is slower in any case, from one inference and without a search.
+
+    Those of `minimal_depths` are the same or larger. It is for pipelines of millions of words.
+    """
+    schedule = laid_out(graph, 1)
+    times = earliest(schedule)
+    relax(schedule, [None] * len(graph.edges), times, set(range(len(graph.actors))), effort=float("inf"))
+    latest = latest_writes(schedule, times)
+    floors = (deepest(latest[source], reads) for source, reads in zip(schedule.source, times.reads, strict=True))
+    return graph.with_depths({e.name: max(least, floor) for e, floor in zip(graph.edges, floors, strict=True)})
+
+
 def _unbounded(graph: Graph, inferences: int, period: int) -> _Search | None:
     """Where every FIFO holds as much as is ever in it; None where the inferences do not repeat yet."""
     schedule = laid_out(graph, inferences, period)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -27,13 +28,17 @@ def least_interval(actor: Actor) -> int:
     return max(floor, int(start_gaps(actor, 2)[actor.words :].sum()))
 
 
-@lru_cache(maxsize=4096)
 def own_interval(actor: Actor) -> int:
     """Cycles from inference to inference of an actor whose inputs are always there and whose outputs are always taken.
 
     At least the sum of its intervals, and the cycles that its ports need to read; more where a buffer is too small to
     read ahead over the end of a row.
     """
+    return _own_interval(replace(actor, name="alone", depth=1))  # neither matters
+
+
+@lru_cache(maxsize=4096)
+def _own_interval(actor: Actor) -> int:
     floor = max(actor.words, actor.cycles, *(port.words * port.accept for port in actor.ports), 1)
     lag = max((1 + port.capacity // port.words for port in actor.ports if port.kind == "buffered"), default=0)
     if not lag:

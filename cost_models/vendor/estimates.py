@@ -63,19 +63,26 @@ def read_estimates(path: Path) -> list[Estimate]:
         layers = [(str(x["name"]), {n: float(x[n]) for n in RESOURCES}) for x in document.get("layers", ())]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"not an estimate: {error!r}", where=str(path), hint=hint) from None
+    counts_of = [total, *(counts for _, counts in layers)]
+    if not all(0 <= value < float("inf") for counts in counts_of for value in counts.values()):
+        raise InputError("a count is negative or not finite", where=str(path), hint=hint)
     if "lut" not in total:
         raise InputError("not an estimate: no `lut`", where=str(path), hint=hint)
     return [Estimate(path.stem, total), *(Estimate(f"{path.stem}/{name}", counts) for name, counts in layers)]
 
 
-def unit_estimates(names: Iterable[str], table: Path | None = None) -> list[Estimate]:
-    """Units of these names that the table of synthesised units holds, without DSP blocks where both flows are in it."""
+def unit_estimates(rows: Iterable[ReportRow], table: Path | None = None) -> list[Estimate]:
+    """Units that reports are about, from the table of synthesised units.
+
+    A unit that took DSP blocks is compared with its row of the flow that allows them, any other with that of the flow
+    without; where the table has no such row, there is no estimate.
+    """
     from hwsim.cost_models.synthesis.table import SHIPPED, read_table
 
-    wanted = set(names)
+    wanted = {(row.design, "dsp" if row.dsp else "base") for row in rows}
     found: dict[str, Estimate] = {}
-    for row in sorted(read_table(table or SHIPPED), key=lambda row: row.flow != "base"):
-        if row.name in wanted and row.name not in found:
+    for row in read_table(table or SHIPPED):
+        if (row.name, row.flow) in wanted:
             cells = row.cells
             lut = float(cells.lut + cells.lutram + cells.srl)
             counts = {"lut": lut, "ff": float(cells.ff), "dsp": float(cells.dsp), "bram18": float(cells.bram18)}

@@ -59,4 +59,6 @@ def _rows(reader: csv.DictReader[str], where: str) -> tuple[ReportRow, ...]:
             cast(Stage, stage),
             "table",
         )
+    if not found:
+        raise InputError("no designs", where=where, hint="a line for each design below the names of columns")
     return tuple(found.values())

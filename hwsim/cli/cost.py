@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +14,7 @@ from hwsim.cli.output import emit, table
 from hwsim.core.cost import Cost
 from hwsim.core.errors import InputError
 from hwsim.core.explain import Explanation
+from hwsim.core.workload import COMPUTE
 
 if TYPE_CHECKING:
     from hwsim.cost_models import UnitCost
@@ -35,6 +38,9 @@ def run(
         str | None, typer.Option("--energy", metavar="FILE", help="energy coefficients (TOML) in place of the shipped")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="print every term of every layer with its share")] = False,
+    page: Annotated[
+        str | None, typer.Option("--page", metavar="FILE.html", help="write the resource page of the design")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Estimate LUT, FF, DSP, BRAM and timing on an FPGA part, with intervals."""
@@ -47,21 +53,26 @@ def run(
         _run_unit(unit, weights, acts, k, part, as_json)
         return
     from hwsim.api import cost
+    from hwsim.inputs import network_of
 
-    result = cost(
-        str(model),
-        part,
-        weights=weights,
-        acts=acts,
-        edge=edge,
-        overrides=options.overrides_of(override),
-        arch=arch,  # type: ignore[arg-type]
-        reuse=factor,
-        input_shape=options.shape_of(input_shape),
-        energy=energy,
-    )
+    network = network_of(str(model), input_shape=options.shape_of(input_shape))
+    formats: dict[str, Any] = {"weights": weights, "acts": acts, "edge": edge}
+    design = partial(cost, network, part, overrides=options.overrides_of(override), arch=arch, energy=energy, **formats)
+    result = design(reuse=factor)
+    if page is not None:
+        _write_page(result, design, part, f"{model}: {weights} weights, {acts} activations", page)
     why = result.explain()
     emit(result.as_dict() | {"explain": why.as_dict()}, as_json, lambda: _lines(result, why, explain))
+
+
+def _write_page(result: Cost, design: Callable[..., Cost], part: str, name: str, page: str) -> None:
+    from hwsim.cost_models import part as part_named
+    from hwsim.resource_page import resource_page
+
+    folded = {layer.name: layer.reuse for layer in result.layers if layer.kind in COMPUTE}
+    shared = any(layer.kind == "overlay" for layer in result.layers)
+    again = None if shared else lambda dsp: design(reuse=folded, dsp=dsp)
+    resource_page(result, again, part_named(part), name, Path(page))
 
 
 def _run_unit(unit: str, weights: str, acts: str, k: int, part: str, as_json: bool) -> None:

@@ -29,7 +29,7 @@ def to_reports(
     estimates: list[Estimate] = [e for path in documents for e in read_estimates(path)]
     if units is not None and not is_table(units):
         raise InputError("not a table of synthesised units", where=str(units), hint="a table that `hwsim synth` wrote")
-    estimates += unit_estimates((row.design for _, row in rows), units)
+    estimates += unit_estimates((row for _, row in rows), units)
     found = match(rows, estimates)
     if not found.pairs:
         raise nothing_matched(found.unmatched, estimates)

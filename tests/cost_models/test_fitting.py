@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import cost_networks as nets
@@ -92,6 +93,24 @@ def test_stalls_count_towards_the_target() -> None:
 
 
 @pytest.mark.exact
+def test_the_fastest_design_of_all_combinations() -> None:
+    """Windows with a stride wait for words: cycles a position times positions is not what such a layer takes."""
+    shape = (1, 2, 7, 7)
+    layers = [nets.conv("a", "x", shape, 2, stride=2), nets.conv("b", "a", (1, 2, 4, 4), 3, k=1)]
+    workload = nets.network("strided", shape, layers)
+    assignment = formats(workload)
+    legal = [legal_reuse(p.inputs, p.outputs) for layer in workload.compute for p in products(layer)]
+    every = []
+    for factors in product(*legal):
+        reuse = dict(zip(("a", "b"), factors, strict=True))
+        every.append(build_pipeline(workload, assignment, SMALL, reuse, "auto"))
+    for lut in (sorted(used(made)[0] for made in every)[n] for n in (0, len(every) // 3, len(every) // 2, -1)):
+        device = replace(SMALL, lut=int(lut) + 1)
+        wanted = min(made.ii_cycles for made in every if used(made)[0] <= device.lut)
+        assert fitted_pipeline(workload, assignment, device, "auto")[0].ii_cycles == wanted
+
+
+@pytest.mark.exact
 def test_a_network_without_products_is_built_as_it_is() -> None:
     shape = (1, 8, 6, 6)
     workload = nets.network("pool", shape, [nets.max_pool("pool", "x", shape)])
@@ -102,8 +121,6 @@ def test_a_network_without_products_is_built_as_it_is() -> None:
 @pytest.mark.exact
 def test_fifos_that_do_not_fit_are_set_aside_for() -> None:
     """A part whose LUTs hold the choice with FIFOs of two words, but not with the real ones."""
-    from dataclasses import replace
-
     workload = nets.deep_residual(1, 16, 32)
     assignment = formats(workload)
     roomy, _ = fitted_pipeline(workload, assignment, SMALL, "auto")

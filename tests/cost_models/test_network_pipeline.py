@@ -13,7 +13,7 @@ import pytest
 
 from hwsim.core.assignment import Policy, assign
 from hwsim.core.workload import Layer, Shape, Workload
-from hwsim.cost_models import estimate
+from hwsim.cost_models import dataflow, estimate
 from hwsim.cost_models.catalogue import part
 from hwsim.cost_models.dataflow import Pipeline, build_pipeline, input_streams
 from hwsim.cost_models.memory import fifo
@@ -27,7 +27,7 @@ from hwsim.cost_models.pipeline import (
     unbounded_interval,
 )
 from hwsim.cost_models.pipeline.cosimulate import Run, cosimulate, expected_data
-from hwsim.cost_models.pipeline.steady import own_interval
+from hwsim.cost_models.pipeline.steady import least_interval, own_interval
 
 SHAPE = (1, 8, 6, 6)
 
@@ -268,3 +268,37 @@ def test_constants_alone_take_no_time() -> None:
     constant = Layer("c", "reshape", "constant", (), (), (1, 4))
     made = design_of(Workload("constant", (constant,), (), (), ("c",)))
     assert (made.latency_cycles, made.ii_cycles) == (0, 1)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("reuse", [1, 2, 3, 8, 72])
+def test_two_starts_in_a_row_nearly_tell_the_interval_of_a_layer(reuse: int) -> None:
+    layers = [LAYERS[name] for name in ("conv", "pointwise", "downsample", "depthwise", "transposed", "max pool")]
+    for layer in layers:
+        for actor in pipeline_of(nets.network("one", SHAPE, [layer]), reuse).actors:
+            exact = own_interval(actor)
+            assert exact - 3 <= least_interval(actor) <= exact
+            assert own_interval(replace(actor, depth=7)) == exact
+
+
+@pytest.mark.exact
+def test_a_concatenation_passes_its_inputs_side_by_side() -> None:
+    shape = (1, 4, 6, 6)
+    both = Layer("cat", "concat", "cat", ("a", "b"), (shape, shape), (1, 8, 6, 6))
+    layers = [nets.conv("a", "x", shape, 4, k=1), nets.conv("b", "x", shape, 4, k=1), both]
+    made = design_of(nets.network("cat", shape, layers))
+    assert made.placed[2].price.cycles == 36 == made.ii_cycles
+
+
+@pytest.mark.exact
+def test_a_network_of_too_many_words_gets_bounds_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = nets.deep_residual(1, 8, 20)
+    assignment = assign(workload, Policy("int4", "int4", scale="pow2"))
+    whole = estimate(workload, assignment, part("u250"), reuse=2)
+    monkeypatch.setattr("hwsim.cost_models.dataflow.MOST_WORDS", 1000)
+    dataflow.run_words.cache_clear()
+    bound = estimate(workload, assignment, part("u250"), reuse=2)
+    dataflow.run_words.cache_clear()
+    assert (bound.latency_us, bound.ii_cycles) == (whole.latency_us, whole.ii_cycles)
+    assert any("bounds from below" in note for note in bound.notes)
+    assert not any("bounds from below" in note for note in whole.notes)

@@ -27,6 +27,7 @@ from hwsim.cost_models.synthesis.experiments import (
 
 EXPERIMENTS: dict[str, Callable[[], Iterable[tuple[Any, ...]]]] = {
     "int_mul": integers.int_mul,
+    "dsp_mul": integers.dsp_mul,
     "int_mac": integers.int_mac,
     "int_dot": sums.int_dot,
     "minifloat_mul": minifloats.minifloat_mul,
@@ -61,6 +62,7 @@ EXPERIMENTS: dict[str, Callable[[], Iterable[tuple[Any, ...]]]] = {
     "window_control": streams.window_control,
     "stream_max_pool": streams.stream_max_pool,
     "pool_control": streams.pool_control,
+    "border_mask": storage.border_mask,
     "register": storage.register,
     "replay_buffer": storage.replay_buffer,
     "fold_accumulator": storage.fold_accumulator,

@@ -22,3 +22,10 @@ def int_mac() -> Iterator[tuple[int, int, bool, int]]:
     for w, a, signed in product(networks, networks, (False, True)):
         if w == a or 8 in (w, a):
             yield from ((w, a, signed, w + a + guard) for guard in (0, 3, 10, 16))
+
+
+def dsp_mul() -> Iterator[tuple[int, int, bool]]:
+    """Products for DSP blocks (flow `dsp`): narrow ones, and both sides of the 18 and 27 bits of their ports."""
+    for w, a, signed in product((4, 8, 12, 16, 18, 19, 27, 28), (4, 8, 17, 18, 26), (False, True)):
+        if w + a >= 9:
+            yield w, a, signed

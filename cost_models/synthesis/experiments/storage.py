@@ -30,6 +30,11 @@ def register() -> Iterator[tuple[int]]:
     yield from ((bits,) for bits in (1, 2, 4, 8, 16, 32, 64, 128))
 
 
+def border_mask() -> Iterator[tuple[int]]:
+    """1 to 128 bits."""
+    yield from ((bits,) for bits in (1, 2, 4, 8, 16, 32, 64, 128))
+
+
 def replay_buffer() -> Iterator[tuple[int, int]]:
     """2 to 2,048 words of 1 to 72 bits."""
     for words, bits in product((2, 4, 8, 16, 32, 48, 64, 65, 128, 256, 512, 1024, 2048), (1, 4, 8, 16, 32, 72)):

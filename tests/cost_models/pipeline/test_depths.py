@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipelines import chain, drawn, residual
 
 from hwsim.cost_models.pipeline import Graph, minimal_depths, simulate, sufficient_depths, unbounded_interval
+from hwsim.cost_models.pipeline.depths import least_depths
 
 LONG = 10  # inferences: enough for small delays to add up
 
@@ -44,6 +45,15 @@ def test_sufficient_depths_keep_up(seed: int) -> None:
     assert keeps_up(enough)
     least = minimal_depths(enough)
     assert all((a.depth or 0) <= (b.depth or 0) for a, b in zip(least.edges, enough.edges, strict=True))
+
+
+@pytest.mark.property
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10**6))
+def test_one_inference_bounds_the_depths_from_below(seed: int) -> None:
+    graph = drawn(seed)
+    bounds, least = least_depths(graph), minimal_depths(graph)
+    assert all((a.depth or 0) <= (b.depth or 0) for a, b in zip(bounds.edges, least.edges, strict=True))
 
 
 @pytest.mark.exact

@@ -9,59 +9,37 @@ from hypothesis import strategies as st
 
 from hwsim.core.formats import minifloat
 from hwsim.cost_models.surface.catalogue import FAMILIES
-from hwsim.cost_models.surface.partial_products import reduction, reductions
-from hwsim.cost_models.surface.products import bit_length, minifloat_product, shifted_product_positions, table_luts
+from hwsim.cost_models.surface.multiplied import digits, multiplied_luts
+from hwsim.cost_models.surface.products import bit_length, minifloat_product, shifted_product_positions
+from hwsim.cost_models.synthesis.table import SHIPPED, read_table
 
 
 @pytest.mark.exact
-def test_reduction_of_a_3_by_3_product() -> None:
-    """Columns of 1, 2, 3, 2, 1 partial products: one layer, of one full and two half adders."""
-    found = reduction(3, 3, False, False)
-    assert (found.gated, found.gated_full, found.later, found.layers, found.chain) == (3, 1, 0, 1, 4)
-    two = reduction(2, 5, False, False)
-    assert (two.gated, two.later, two.layers) == (0, 0, 0)
-    one = reduction(1, 5, False, False)
-    assert (one.chain, one.layers) == (0, 0)
+def test_multipliers_by_hand() -> None:
+    """A gate a bit; a table an output bit; 4 digits over 8 bits; two tables of 6 and 6 outputs and an adder of 6."""
+    x, y = np.array([1.0, 3.0, 8.0, 4.0]), np.array([9.0, 3.0, 8.0, 4.0])
+    signed = np.array([0.0, 1.0, 1.0, 0.0])
+    assert multiplied_luts(x, signed, y, signed).tolist() == [9, 6, 4 * 10 - 1, 6 + 2 * 6]
 
 
 @pytest.mark.property
-@given(st.integers(1, 12), st.integers(1, 12))
-def test_full_adders_take_away_one_bit_each(rows: int, columns: int) -> None:
-    """A full adder turns three bits into two: what is left fits two rows of the width."""
-    rows, columns = sorted((rows, columns))
-    found = reduction(rows, columns, False, False)
-    assert found.gated_full <= found.gated and found.later_full <= found.later
-    assert rows * columns - found.gated_full - found.later_full <= 2 * (rows + columns)
-    layers, height = 0, rows
-    while height > 2:
-        height, layers = height // 3 * 2 + height % 3, layers + 1
-    assert found.layers == layers
+@given(st.integers(1, 16), st.integers(1, 16), st.booleans(), st.booleans())
+def test_multipliers_take_either_order(x: int, y: int, x_signed: bool, y_signed: bool) -> None:
+    sides = [np.array([float(v)]) for v in (x, x_signed, y, y_signed)]
+    one, other = multiplied_luts(*sides), multiplied_luts(*sides[2:], *sides[:2])
+    rows = [digits(sides[i], sides[i + 1]) * (sides[2 - i] + 2) for i in (0, 2)]
+    assert rows[0] == rows[1] or one == other
+    assert one >= 1
 
 
-@pytest.mark.property
-@given(st.integers(2, 10), st.integers(2, 10))
-def test_signs_cost_adders_but_less_than_full_rows(rows: int, columns: int) -> None:
-    """Repeated signs give equal adders, which are counted once."""
-    rows, columns = sorted((rows, columns))
-    plain, signed = reduction(rows, columns, False, False), reduction(rows, columns, True, True)
-    assert plain.gated + plain.later <= signed.gated + signed.later <= rows * (rows + columns)
-
-
-@pytest.mark.exact
-def test_columns_of_reductions() -> None:
-    """The shorter operand makes the rows: w of 3 x 5, a of 8 x 4."""
-    three, four = np.array([3.0, 8.0]), np.array([5.0, 4.0])
-    found = reductions(three, four, np.array([1.0, 1.0]), np.array([0.0, 0.0]))
-    singles = (reduction(3, 5, False, True), reduction(4, 8, True, False))
-    for name, values in found.items():
-        assert values.tolist() == [getattr(single, name) for single in singles]
-
-
-@pytest.mark.exact
-def test_tables() -> None:
-    """3 x 3: six outputs of at most six inputs; 4 x 4: outputs 3 and up see all eight inputs, as four LUTs each."""
-    found = table_luts(np.array([3.0, 4.0, 2.0]), np.array([3.0, 4.0, 2.0]))
-    assert found.tolist() == [6.0, 23.0, 4.0]
+@pytest.mark.truth
+def test_multipliers_are_those_of_synthesis() -> None:
+    """Every integer multiplier of the table, exactly."""
+    rows = [row for row in read_table(SHIPPED) if row.family == "int_mul" and row.flow == "base"]
+    fields = {name: np.array([float(row.values[name]) for row in rows]) for name in ("w_bits", "a_bits", "a_signed")}
+    found = multiplied_luts(fields["w_bits"], np.ones(len(rows)), fields["a_bits"], fields["a_signed"])
+    assert len(rows) >= 400
+    np.testing.assert_array_equal(found, [row.lut for row in rows])
 
 
 @pytest.mark.exact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,15 @@ def test_a_document_of_hwsim_cost_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.exact
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", json.dumps(document(lut=3)), json.dumps(document(layers=[{"name": "x"}]))]
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        json.dumps(document(lut=3)),
+        json.dumps(document(layers=[{"name": "x"}])),
+        json.dumps(document(ff={"mid": float("inf")})),
+    ],
 )
 def test_other_documents_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "net.json"
@@ -107,8 +116,13 @@ def test_units_come_from_a_table(tmp_path: Path) -> None:
     unit, path = IntMultiplier(4, 4, False), tmp_path / "units.csv"
     cells = {"base": Cells(lut6=20, lutram=4, srl=1, ff=3), "dsp": Cells(lut6=1, dsp=1)}
     write_table(path, [row_of(unit, FLOWS[flow], "yosys 1.0", c, 0.0) for flow, c in cells.items()])
-    (found,) = unit_estimates([unit.name, "another"], path)
+    without, other = row(unit.name)[1], row("another")[1]
+    (found,) = unit_estimates([without, other], path)
     assert found == Estimate(unit.name, {"lut": 25.0, "ff": 3.0, "dsp": 0.0, "bram18": 0.0})
+    (found,) = unit_estimates([replace(without, dsp=1.0)], path)
+    assert found == Estimate(unit.name, {"lut": 1.0, "ff": 0.0, "dsp": 1.0, "bram18": 0.0})
+    write_table(path, [row_of(unit, FLOWS["base"], "yosys 1.0", cells["base"], 0.0)])
+    assert unit_estimates([replace(without, dsp=1.0)], path) == []
 
 
 @pytest.mark.exact

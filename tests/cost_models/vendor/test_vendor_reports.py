@@ -236,6 +236,7 @@ def test_a_plain_table(tmp_path: Path) -> None:
         ("a.txt", "nothing of the kind", "not a report"),
         ("a.csv", "design,area\nx,1\n", "columns are missing"),
         ("a.csv", "design,lut\nx,1\nx,2\n", "line 3, column design: 'x' appears twice"),
+        ("a.csv", "design,lut\n", "no designs"),
         ("a.csv", "design,lut\n,1\n", "line 2, column design: a design without a name"),
         ("a.csv", "design,lut,ff\nx,1,-2\n", "line 2, column ff: -2 is not a count"),
         ("a.csv", "design,lut\nx,nan\n", "line 2, column lut: nan is not a count"),
