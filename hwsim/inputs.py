@@ -98,7 +98,7 @@ def dataset_of(data: Any, options: DataOptions, name: str, split: str) -> Datase
     if not isinstance(x, Tensor) or not (y is None or isinstance(y, Tensor)):
         hint = "a DATA string, a tensor or a pair of tensors"
         raise InputError(f"a {type(x).__name__} as data", where=name, hint=hint)
-    return Dataset(x=x, y=y, name=name, split="", sha256="")
+    return Dataset(x=x, y=y, name=name, split="")
 
 
 def calibration_and_evaluation(

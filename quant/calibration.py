@@ -15,6 +15,7 @@ from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import InputError
 from hwsim.core.scaled import Scaled
 from hwsim.core.workload import COMPUTE
+from hwsim.quant.fast_graph import channels_last, image_weights
 from hwsim.quant.observers import EVERYTHING, Lp, Method, Observer, Scale
 from hwsim.quant.streaming import Keep
 
@@ -96,9 +97,16 @@ class Watch(Interpreter):
         super().__init__(network.module)
         self._names = names
         self._callback = callback
+        module = network.module
+        self._weights = {name: channels_last(getattr(module, name)) for name in image_weights(module)}
+
+    def fetch_attr(self, target: str) -> Any:
+        """The network's own tensor; weights of convolutions channels last in memory."""
+        return self._weights[target] if target in self._weights else super().fetch_attr(target)
 
     def run_node(self, n: Node) -> Any:
-        result = super().run_node(n)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        result = getattr(self, n.op)(n.target, args, kwargs)
         name = n.meta.get("layer")
         if name in self._names and isinstance(result, Tensor):
             self._callback(name, result)
@@ -177,5 +185,5 @@ def check_inputs(network: Network, x: Tensor, what: str) -> None:
             where=what,
             hint="use --resize, or capture the model with the right --input-shape",
         )
-    if x.is_floating_point() and not torch.isfinite(x).all():
+    if x.is_floating_point() and not torch.isfinite(torch.stack([x.amin(), x.amax()])).all():
         raise InputError("NaN or infinite values", where=what, hint="clean the data first")

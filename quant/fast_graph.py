@@ -22,11 +22,14 @@ def fast_graph(module: GraphModule, dtype: torch.dtype = torch.float32) -> Graph
 
     A quantizer overwrites a tensor of which it is the only reader; a ReLU before an unsigned integer quantizer
     is dropped, since its clipping at zero does the same; other ReLUs and residual sums overwrite their input.
+    Convolutions compute channels last in memory.
     """
     fast = copy_graph(module)
+    images = image_weights(fast)
     for name, tensor in list(fast.named_buffers()):
         if "." not in name:
-            setattr(fast, name, _cast(tensor, dtype))
+            value = _cast(tensor, dtype)
+            setattr(fast, name, channels_last(value) if name in images else value)
     for name, child in list(fast.named_children()):
         fast.add_submodule(name, _in_dtype(child, dtype))
     for node in list(fast.graph.nodes):
@@ -38,6 +41,17 @@ def fast_graph(module: GraphModule, dtype: torch.dtype = torch.float32) -> Graph
     fast.graph.lint()
     fast.recompile()
     return fast.eval()
+
+
+def image_weights(module: GraphModule) -> frozenset[str]:
+    """Names of the tensors that two-dimensional convolutions take as weights."""
+    convolutions = [n for n in module.graph.nodes if n.op == "call_function" and op_name(n) == "conv2d"]
+    return frozenset(str(n.args[1].target) for n in convolutions if n.args[1].op == "get_attr")
+
+
+def channels_last(weight: Tensor) -> Tensor:
+    """A weight in the layout that makes a float32 convolution compute channels last: the same function, faster."""
+    return weight.contiguous(memory_format=torch.channels_last) if weight.dtype == torch.float32 else weight
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -102,7 +102,7 @@ class Observer:
         x = x if x.dtype == torch.float64 else x.float()
         axis = self.axis % x.dim() if -x.dim() <= self.axis < x.dim() else max(0, x.dim() - 1)
         batch = fold(x, axis if x.dim() > 1 else None)
-        low, high = (ends.double().numpy() for ends in batch.extremes)
+        low, high = (ends.astype(np.float64) for ends in batch.extremes)
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise InputError("NaN or infinite values", where=self.name, hint="check weights and calibration data")
         if self.elements and low.shape != self._low.shape:

@@ -7,6 +7,7 @@ extremes of channels follow from those, and only columns that reach into a tail 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -82,10 +83,15 @@ class Folded:
     bottoms: Tensor
 
     @property
-    def extremes(self) -> tuple[Tensor, Tensor]:
+    def extremes(self) -> tuple[Array, Array]:
         """Smallest and largest value of each channel; NaN where a channel holds NaN."""
-        shape = (-1, self.x.shape[1], self.columns.shape[2] if self._inner else self.x.shape[2])
-        return self.bottoms.view(shape).amin((0, 2)), self.tops.view(shape).amax((0, 2))
+        inner = self.columns.shape[2] if self._inner else self.x.shape[2]
+        bottoms, tops = self.bottoms.view(-1, self.x.shape[1] * inner), self.tops.view(-1, self.x.shape[1] * inner)
+        if (size := _column(len(tops))) > 1:  # long rows reduce faster
+            bottoms, tops = bottoms.view(size, -1).amin(0), tops.view(size, -1).amax(0)
+        shape = (-1, self.x.shape[1], inner)
+        low, high = bottoms.numpy().reshape(shape), tops.numpy().reshape(shape)
+        return low.min(2).min(0), high.max(2).max(0)
 
     @property
     def _inner(self) -> bool:
@@ -99,10 +105,10 @@ def fold(x: Tensor, axis: int | None) -> Folded:
     else:
         if not x.is_contiguous():  # a batch with its channels last in memory stays as it is
             x, axis = x.movedim(axis, -1).contiguous(), x.dim() - 1
-        x = x.view(int(np.prod(x.shape[:axis])), x.shape[axis], int(np.prod(x.shape[axis + 1 :])))
+        x = x.view(prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :]))
     outer, channels, inner = x.shape
     if (size := _column(outer)) > 1:
-        columns = x.view(outer // size, size, channels * inner)
+        columns = x.view(1, size, -1)
     elif (size := _column(inner)) > 1:
         columns = x.view(outer * channels, size, inner // size)
     else:
@@ -223,12 +229,17 @@ class BatchPercentiles:
 
     def _of_all(self, batch: Folded) -> Array:
         rank = rank_from_top(self._percent, batch.x.numel())
+        low, high = float(batch.bottoms.min()), float(batch.tops.max())
         if rank == 0:
-            low, high = float(batch.bottoms.min()), float(batch.tops.max())
             return np.array([[low], [high], [max(-low, high)]])
-        tails = Tails(rank + 1)
-        tails.update(batch)
-        return np.array([[tails.smallest(rank)], [tails.largest(rank)], [tails.largest_magnitude(rank)]])
+        if low < 0:
+            tails = Tails(rank + 1)
+            tails.update(batch)
+            return np.array([[tails.smallest(rank)], [tails.largest(rank)], [tails.largest_magnitude(rank)]])
+        largest = _with_above(rank, batch.tops, batch.columns)
+        if np.count_nonzero(batch.bottoms.numpy() == low) <= rank:
+            low = -_with_above(rank, -batch.bottoms, -batch.columns)
+        return np.array([[low], [largest], [largest]])
 
     def _of_channels(self, x: Tensor) -> Array:
         rows = x.movedim(1, 0).reshape(x.shape[1], -1)
@@ -239,3 +250,18 @@ class BatchPercentiles:
 
 def _largest(values: Array, size: int) -> Array:
     return values if len(values) <= size else np.partition(values, len(values) - size)[-size:].copy()
+
+
+def _with_above(rank: int, tops: Tensor, columns: Tensor) -> float:
+    """The value with `rank` values above it; `tops` are the largest of each column."""
+    ends = tops.numpy().ravel()
+    if len(ends) <= rank:
+        values = columns.numpy().ravel()
+        return float(np.partition(values, len(values) - 1 - rank)[len(values) - 1 - rank])
+    least = np.partition(ends, len(ends) - 1 - rank)[len(ends) - 1 - rank]  # so many columns reach it at least
+    hits = torch.from_numpy(np.flatnonzero(ends > least))
+    width = columns.shape[2]
+    held = columns[0].index_select(1, hits) if len(columns) == 1 else columns[hits // width, :, hits % width]
+    above = held.numpy().ravel()
+    above = above[above > least]
+    return float(np.partition(above, len(above) - 1 - rank)[len(above) - 1 - rank] if len(above) > rank else least)

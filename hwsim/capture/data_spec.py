@@ -7,6 +7,7 @@ import inspect
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from hwsim.zoo.detection import DetectionTruth
 FORMS = "zoo:NAME, an .npz file, a folder of images, path/to/file.py:factory, package.module:factory; #SPLIT at the end"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Rows to calibrate or to evaluate on.
 
@@ -33,17 +34,20 @@ class Dataset:
     x : float32, rows first, images as (N, C, H, W); whole numbers of rank 2 (tokens) are int64.
     y : int64 labels, rows first; the objects of the images where the data are for detection; or None.
     name, split : from the spec; the split is empty where the data have none.
-    sha256 : of shapes, types and values.
     """
 
     x: Tensor
     y: Tensor | DetectionTruth | None
     name: str
     split: str
-    sha256: str
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of shapes, types and values."""
+        return _digest(self.x, self.y)
 
 
 def load_data(
@@ -84,7 +88,7 @@ def load_data(
     labels = y if y is None or isinstance(y, DetectionTruth) else as_labels(y, spec)
     if labels is not None and len(labels) != len(rows):
         raise InputError(f"{len(rows)} rows but {len(labels)} labels", where=spec, hint="x and y have one entry a row")
-    return Dataset(rows, labels, body, split, _digest(rows, labels))
+    return Dataset(rows, labels, body, split)
 
 
 def without_channel(data: Dataset, input_shape: tuple[int, ...] | None) -> Dataset:
@@ -101,7 +105,7 @@ def calibration_rows(dataset: Dataset, n: int = 1024, seed: int = 0) -> Dataset:
         raise InputError(f"{n} calibration rows", where=dataset.name, hint="allowed: 1 and up")
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(dataset.x))[:n])
     x, y = dataset.x[order], None if dataset.y is None else dataset.y[order]
-    return replace(dataset, x=x, y=y, sha256=_digest(x, y))
+    return replace(dataset, x=x, y=y)
 
 
 def check_disjoint(calib: Dataset, evaluation: Dataset, allow: bool = False) -> int:

@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 from torch._decomp import get_decompositions
 from torch.export import Dim, ExportedProgram
 from torch.fx import Graph, GraphModule, Node
+from torch.fx._lazy_graph_module import _LazyGraphModule
 
 from hwsim.capture.layers import build_workload
 from hwsim.capture.naming import name_layers
@@ -78,7 +79,10 @@ class Network:
 
 
 def copy_graph(module: GraphModule) -> GraphModule:
-    """The same nodes, names and metadata over the same tensors and submodules: nodes may be changed freely."""
+    """The same nodes, names and metadata over the same tensors and submodules: nodes may be changed freely.
+
+    Code is generated when the copy is first called, not before: most copies are edited and copied again.
+    """
     graph = Graph()
     made: dict[Node, Node] = {}
     output = graph.graph_copy(module.graph, made)
@@ -86,7 +90,7 @@ def copy_graph(module: GraphModule) -> GraphModule:
     for old, new in made.items():
         new.meta = dict(old.meta)
     tensors = {name: tensor for name, tensor in module.named_buffers() if "." not in name}
-    return GraphModule({**tensors, **dict(module.named_children())}, graph).eval()
+    return _LazyGraphModule({**tensors, **dict(module.named_children())}, graph).eval()
 
 
 def capture(model: nn.Module | ExportedProgram, *examples: Tensor, name: str = "network") -> Network:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwsim.core.errors import InputError
-from hwsim.core.formats import Binary, Format, Int, Native, Power
+from hwsim.core.formats import Binary, Format, Int, Minifloat, Native, Power
 from hwsim.core.scaled import Scaled
 
 
@@ -84,6 +84,10 @@ def decode(codes: ArrayLike, fmt: Format) -> NDArray[np.float64]:
         q = _in_range(c, -fmt.max_code, fmt.max_code, fmt)
         return np.sign(q) * (np.abs(q) / fmt.max_code) ** (1.0 / fmt.exponent)
     _in_range(c, 0, (1 << fmt.bits) - 1, fmt)
+    return _decoded(c, fmt) if c.size <= 1 << fmt.bits else _decoded(np.arange(1 << fmt.bits), fmt)[c]
+
+
+def _decoded(c: NDArray[np.int64], fmt: Minifloat) -> NDArray[np.float64]:
     width = fmt.exponent + fmt.mantissa
     magnitude = c & ((1 << width) - 1)
     field, mantissa = magnitude >> fmt.mantissa, magnitude & ((1 << fmt.mantissa) - 1)

@@ -234,7 +234,7 @@ def bell(shape: str, seed: int) -> tuple[Dataset, Dataset, Network]:
         layer.weight.copy_(weight / size[1] ** 0.5)
     x = torch.randn(2048, 64, generator=draw) @ torch.randn(64, size[1], generator=draw) / 8
     x = x + 0.5 * torch.randn(2048, size[1], generator=draw)
-    data, held_out = (Dataset(x=part, y=None, name=shape, split="", sha256="") for part in x.split(1024))
+    data, held_out = (Dataset(x=part, y=None, name=shape, split="") for part in x.split(1024))
     return data, held_out, network_of(layer, data=data)
 
 

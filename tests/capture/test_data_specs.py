@@ -223,7 +223,7 @@ def test_data_factories(tmp_path: Path) -> None:
 
 
 def made(x: torch.Tensor, name: str = "d") -> Dataset:
-    return Dataset(x=x, y=torch.arange(len(x)), name=name, split="", sha256="")
+    return Dataset(x=x, y=torch.arange(len(x)), name=name, split="")
 
 
 def test_calibration_rows_are_a_seeded_draw() -> None:

@@ -15,6 +15,7 @@ from hwsim.core.assignment import Policy
 from hwsim.core.errors import InputError
 from hwsim.core.scaled import parse
 from hwsim.quant.calibration import Calibration, calibrate
+from hwsim.quant.fast_graph import fast_graph
 from hwsim.quant.layers import rows_to_weight, sqnr_db, weight_rows
 from hwsim.quant.model import QuantizedModel
 from hwsim.quant.pipeline import quantize_network
@@ -78,7 +79,9 @@ def test_eight_bits_stay_close_and_two_forms_agree(name: str) -> None:
     reference = calibration.network(x)
     assert sqnr_db(reference, model(x)) > 20
     torch.testing.assert_close(model(x), model.module(x), rtol=1e-5, atol=1e-6 * float(reference.abs().max()))
-    assert sqnr_db(reference, quantized(calibration, "none", "none")(x)) == 200
+    untouched = quantized(calibration, "none", "none")(x)
+    assert torch.equal(untouched, fast_graph(calibration.network.module)(x))
+    assert sqnr_db(reference, untouched) > 120  # convolutions add up in another order
 
 
 @pytest.mark.parametrize("weights", FORMATS.split())
