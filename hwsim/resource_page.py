@@ -27,7 +27,7 @@ def resource_page(cost: Cost, again: Callable[[DspPolicy], Cost] | None, part: P
     ----------
     again : the cost of the same design under a DSP policy; None where that choice does not exist.
     """
-    policies = {policy: again(policy) for policy in POLICIES} if again is not None else {}
+    policies: dict[str, Cost] = {policy: again(policy) for policy in POLICIES} if again is not None else {}
     others = tuple(other for other in parts().values() if other.name != part.name)
     resources = Resources(name, cost, policies, (part, *others), mac_costs(FORMATS, part))
     return write_resource_page(resources, path)

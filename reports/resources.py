@@ -91,10 +91,10 @@ def layer_bars(layers: Sequence[tuple[str, Mapping[str, float]]]) -> tuple[list[
     most = max((sum(terms.values()) for _, terms in layers), default=0.0) or 1.0
     whole = sum(totals.values()) or 1.0
     bars = [_layer_bar(name, terms, colours, most, whole) for name, terms in layers if sum(terms.values()) > 0]
-    legend = [(cause, colour, share_words(totals[cause] / whole)) for cause, colour in colours.items()]
+    legend = [(cause, colour, share_text(totals[cause] / whole)) for cause, colour in colours.items()]
     if rest:
         others = sum(lut for cause, lut in totals.items() if cause not in colours)
-        legend.append(("others", OTHER_CAUSES, share_words(others / whole)))
+        legend.append(("others", OTHER_CAUSES, share_text(others / whole)))
     return bars, legend
 
 
@@ -108,16 +108,14 @@ def _layer_bar(name: str, terms: Mapping[str, float], colours: Mapping[str, str]
         Segment(cause, colours.get(cause, OTHER_CAUSES), round(100 * value / most, 2)) for cause, value in named.items()
     )
     words = ", ".join(f"{cause} {quantity(value)}" for cause, value in named.items())
-    return Bar(name, f"{quantity(lut)} ({share_words(lut / whole)})", segments, f"{name}: {words} LUT")
+    return Bar(name, f"{quantity(lut)} ({share_text(lut / whole)})", segments, f"{name}: {words} LUT")
 
 
 def use_bars(used: Mapping[str, tuple[float, float, float]]) -> list[dict[str, Any]]:
     """Utilisation by resource: middle as a bar, ends as whiskers, in percent of `SCALE_ENDS` times the part."""
     rows = []
     for name, (low, middle, high) in used.items():
-        text = (
-            share_words(middle) if low == high else f"{share_words(middle)} ({share_words(low)} to {share_words(high)})"
-        )
+        text = share_text(middle) if low == high else f"{share_text(middle)} ({share_text(low)} to {share_text(high)})"
         rows.append(
             {
                 "name": RESOURCES[name],
@@ -216,7 +214,8 @@ def _block(
     used: Iterable[tuple[Part, Mapping[str, tuple[float, float, float]]]],
 ) -> dict[str, Any]:
     bars, legend = layer_bars(layers)
-    first, *others = list(used) or [None]
+    pairs = list(used)
+    first = pairs[0] if pairs else None
     return {
         "title": title,
         "setting": setting,
@@ -225,7 +224,7 @@ def _block(
         "uses": use_bars(first[1]) if first else [],
         "part": first[0].title if first else "",
         "full": round(100 / SCALE_ENDS, 2),
-        "others": [_part_row(*pair) for pair in others if pair is not None],
+        "others": [_part_row(*pair) for pair in pairs[1:]],
     }
 
 
@@ -234,11 +233,16 @@ def _part_row(part: Part, used: Mapping[str, tuple[float, float, float]]) -> dic
     return {
         "title": part.title,
         "cells": [
-            {"text": "–" if share is None else share_words(share) if isfinite(share) else "none there",
+            {"text": "–" if share is None else share_text(share) if isfinite(share) else "none there",
              "over": share is not None and share > 1}
             for share in cells
         ],
     }  # fmt: skip
+
+
+def share_text(share: float) -> str:
+    """`59 %`, `0.4 %`, `< 0.1 %`, `0 %`."""
+    return f"{'< 0.1' if share else '0'}{NBSP}%" if share < 0.0005 else share_words(share)
 
 
 def terms_of(row: Mapping[str, Any]) -> dict[str, float]:

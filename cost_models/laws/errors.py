@@ -82,7 +82,7 @@ def _error(pairs: np.ndarray[Any, np.dtype[np.float64]]) -> LawError:
     law, truth = pairs.T
     off = np.abs(law - truth)
     one_sided = (1 + COVERAGE) / 2
-    relative = bool(law.min() > 0) and _width(truth - law, one_sided) > np.median(law) * _width(
+    relative = bool(law.min() > 0 and _width(truth - law, one_sided) > np.median(law) * _width(
         truth / law - 1, one_sided
     )
     scores = truth / law - 1 if relative else truth - law

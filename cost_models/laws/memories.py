@@ -63,7 +63,7 @@ def replay_buffer(words: int, bits: int) -> Counts:
     if words <= 1:
         return Counts(ff=bits)
     if words > LUTRAM_WORDS:
-        passed = 0 if bits in (16, 32) else bits + 1  # block RAM of these widths shows what is being written
+        passed = bits + 1 if bits > 18 and words <= 512 else 0  # the widest shapes do not show what is being written
         return Counts(lut=max(1, passed), ff=passed, bram18=bram18(bits, words))
     columns = 16 if words <= 32 else 8
     return Counts(lut=bits + 1 + CLB_LUTS * ceil(bits / columns), ff=bits)

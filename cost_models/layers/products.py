@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, log2, prod
+from math import ceil, prod
 
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.formats import uint_format
@@ -13,13 +13,11 @@ from hwsim.cost_models.layers.arrays import stored_array, vector_feed, window_fe
 from hwsim.cost_models.layers.site import Price, Site, Stream
 from hwsim.cost_models.layers.windows import line_buffers, window_reach
 from hwsim.cost_models.memory import storage
-from hwsim.cost_models.operators.constant import constant_dot, expected_counts
+from hwsim.cost_models.operators.constant import constant_cost, constant_dot, expected_counts
 from hwsim.cost_models.operators.dot import sum_bits
 from hwsim.cost_models.operators.lanes import softmax
 from hwsim.cost_models.operators.operand import Operand, is_exact, operand
 from hwsim.cost_models.operators.requantize import encode
-
-CONSTANT_LEVELS_A_STAGE = 4  # adder levels between two registers: an assumption
 
 
 def price_weighted(site: Site) -> Price:
@@ -37,7 +35,7 @@ def price_weighted(site: Site) -> Price:
     acc_bits = sum_bits(layer.reduction, weights, acts)
     constant = folding.reuse == 1 and is_exact(weights, acts)
     if constant:
-        bill, depth = _constant_array(site, matrix, weights, acts, acc_bits)
+        bill, depth = _constant_array(site, matrix, weights, acts)
     else:
         bill, depth = stored_array(matrix, folding, weights, acts, acc_bits, site)
         width = ceil(folding.multipliers * site.weight.stored_bits)
@@ -88,24 +86,11 @@ def price_attention(site: Site) -> Price:
     return Price(bill, out, cycles, depth + more + 8, acc_bits, max(first.reuse, second.reuse))
 
 
-def _constant_array(site: Site, matrix: Product, weights: Operand, acts: Operand, acc_bits: int) -> tuple[Bill, int]:
+def _constant_array(site: Site, matrix: Product, weights: Operand, acts: Operand) -> tuple[Bill, int]:
     fan_out = matrix.outputs // matrix.groups
     counts = site.counts or expected_counts(weights.format, matrix.input_lanes, matrix.outputs, fan_out)
     bill = constant_dot(weights, acts, matrix.input_lanes, counts)
-    levels = ceil(log2(max(2, matrix.inputs))) + 2
-    width = acts.fixed_width + weights.magnitude
-    registers = matrix.outputs * (acc_bits + _rank_bits(matrix.inputs, width, CONSTANT_LEVELS_A_STAGE))
-    return bill + Bill(ff=registers), 1 + ceil(levels / CONSTANT_LEVELS_A_STAGE)
-
-
-def _rank_bits(operands: int, width: int, levels: int) -> int:
-    """Register bits inside a tree that has a rank of registers every `levels` levels, its root left out."""
-    bits, left = 0, ceil(operands / 2**levels)
-    while left > 1:
-        width += levels
-        bits += left * width
-        left = ceil(left / 2**levels)
-    return bits
+    return bill, 1 + constant_cost(acts, counts).latency
 
 
 def _feed(site: Site, matrix: Product, folding: Folding, bits: int) -> Bill:

@@ -22,6 +22,7 @@ def unbounded_interval(graph: Graph) -> int:
     return max(own_interval(actor) for actor in graph.actors)
 
 
+@lru_cache(maxsize=4096)
 def least_interval(actor: Actor) -> int:
     """A bound of `own_interval` from below, without a simulation: it looks at two starts in a row."""
     floor = max(actor.words, actor.cycles, *(port.words * port.accept for port in actor.ports), 1)

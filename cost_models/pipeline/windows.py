@@ -41,18 +41,16 @@ class Needs:
     words : input words of an inference.
     need : how many of them have to have come before output k can start.
     oldest : the oldest word that output k or a later one still reads.
+    span : the most words that an output needs at once: a smaller buffer never starts it.
     """
 
     words: int
     need: Words
     oldest: Words
-
-    @property
-    def span(self) -> int:
-        """The most words that an output needs at once: a smaller buffer never starts it."""
-        return max(1, int(np.max(self.need - self.oldest, initial=1)))
+    span: int
 
 
+@lru_cache(maxsize=4096)
 def window(size: int, out: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Axis:
     """A sliding window; positions in the padding are no words."""
     first, last = [], []
@@ -64,6 +62,7 @@ def window(size: int, out: int, kernel: int, stride: int = 1, padding: int = 0, 
     return Axis(size, tuple(first), tuple(last))
 
 
+@lru_cache(maxsize=4096)
 def transposed(size: int, out: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Axis:
     """A transposed window: the inputs whose stamps of `kernel` outputs, `stride` apart, cover an output."""
     first, last = [], []
@@ -75,12 +74,14 @@ def transposed(size: int, out: int, kernel: int, stride: int = 1, padding: int =
     return Axis(size, tuple(first), tuple(last))
 
 
+@lru_cache(maxsize=4096)
 def adaptive(size: int, out: int) -> Axis:
     """Bins of an adaptive pool, which are as even as can be and overlap where `out` does not divide `size`."""
     first = tuple(o * size // out for o in range(out))
     return Axis(size, first, tuple(-(-(o + 1) * size // out) - 1 for o in range(out)))
 
 
+@lru_cache(maxsize=4096)
 def enlarged(size: int, out: int, linear: bool) -> Axis:
     """Upsampling to the nearest position, or between the two around it (pixel centres half a position in)."""
     if not linear:
@@ -90,11 +91,13 @@ def enlarged(size: int, out: int, linear: bool) -> Axis:
     return Axis(size, tuple(max(0, b) for b in below), tuple(min(size - 1, b + 1) for b in below))
 
 
+@lru_cache(maxsize=4096)
 def whole(size: int, out: int = 1) -> Axis:
     """Every output needs every input."""
     return Axis(size, (0,) * out, (size - 1,) * out)
 
 
+@lru_cache(maxsize=4096)
 def in_step(size: int, out: int) -> Axis:
     """Output k needs its even share of the input, and no later word."""
     return Axis(
@@ -102,6 +105,7 @@ def in_step(size: int, out: int) -> Axis:
     )
 
 
+@lru_cache(maxsize=4096)
 def part(size: int, out: int, offset: int) -> Axis:
     """One input of a concatenation along the words: output `offset` + k is its word k."""
     inside = [0 <= k - offset < size for k in range(out)]
@@ -124,4 +128,4 @@ def needs(axes: tuple[Axis, ...]) -> Needs:
     oldest = np.minimum.accumulate(np.where(empty, words, low)[::-1])[::-1].copy()
     for array in (need, oldest):
         array.setflags(write=False)
-    return Needs(words, need, oldest)
+    return Needs(words, need, oldest, max(1, int(np.max(need - oldest, initial=1))))

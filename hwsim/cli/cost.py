@@ -37,6 +37,9 @@ def run(
     energy: Annotated[
         str | None, typer.Option("--energy", metavar="FILE", help="energy coefficients (TOML) in place of the shipped")
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", metavar="FILE", help="vendor factors of hwsim calibrate fpga")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="print every term of every layer with its share")] = False,
     page: Annotated[
         str | None, typer.Option("--page", metavar="FILE.html", help="write the resource page of the design")
@@ -50,19 +53,34 @@ def run(
         )
     factor = options.reuse_of(reuse)
     if unit is not None:
-        _run_unit(unit, weights, acts, k, part, as_json)
+        _run_unit(unit, weights, acts, k, part, calibration, as_json)
         return
     from hwsim.api import cost
+    from hwsim.cost_models import energy_table
     from hwsim.inputs import network_of
 
+    if energy is not None:
+        energy_table(energy)  # a wrong one is an error before the network is loaded
+    scaled = _scaling(calibration, part)
     network = network_of(str(model), input_shape=options.shape_of(input_shape))
-    formats: dict[str, Any] = {"weights": weights, "acts": acts, "edge": edge}
-    design = partial(cost, network, part, overrides=options.overrides_of(override), arch=arch, energy=energy, **formats)
+    formats: dict[str, Any] = {"weights": weights, "acts": acts, "edge": edge, "arch": arch}
+    design = partial(scaled, cost, network, part, overrides=options.overrides_of(override), energy=energy, **formats)
     result = design(reuse=factor)
     if page is not None:
         _write_page(result, design, part, f"{model}: {weights} weights, {acts} activations", page)
     why = result.explain()
     emit(result.as_dict() | {"explain": why.as_dict()}, as_json, lambda: _lines(result, why, explain))
+
+
+def _scaling(calibration: Path | None, part: str) -> Callable[..., Cost]:
+    """Calls a function that costs a design; with a calibration, the result is what the vendor's tool would count."""
+    if calibration is None:
+        return lambda cost, *given, **options: cost(*given, **options)
+    from hwsim.cost_models import part as part_named
+    from hwsim.cost_models.vendor import read_calibration, scaled_by
+
+    factors, place = read_calibration(calibration), part_named(part)
+    return lambda cost, *given, **options: scaled_by(cost(*given, **options), factors, place)
 
 
 def _write_page(result: Cost, design: Callable[..., Cost], part: str, name: str, page: str) -> None:
@@ -75,7 +93,7 @@ def _write_page(result: Cost, design: Callable[..., Cost], part: str, name: str,
     resource_page(result, again, part_named(part), name, Path(page))
 
 
-def _run_unit(unit: str, weights: str, acts: str, k: int, part: str, as_json: bool) -> None:
+def _run_unit(unit: str, weights: str, acts: str, k: int, part: str, calibration: Path | None, as_json: bool) -> None:
     from hwsim.core.scaled import parse
     from hwsim.cost_models import part as part_named
     from hwsim.cost_models import unit_cost
@@ -86,6 +104,10 @@ def _run_unit(unit: str, weights: str, acts: str, k: int, part: str, as_json: bo
         raise InputError(f"{k}", where="--k", hint="allowed: 1 and up")
     spec_w, spec_a = parse(weights, block="channel", scale="pow2"), parse(acts, scale="pow2")
     result = unit_cost(unit, spec_w, spec_a, k, part_named(part))  # type: ignore[arg-type]
+    if calibration is not None:
+        from hwsim.cost_models.vendor import read_calibration, scaled_unit_by
+
+        result = scaled_unit_by(result, read_calibration(calibration))
     document = result.as_dict()
     emit(document, as_json, lambda: _unit_lines(result))
 

@@ -103,13 +103,16 @@ def _terms(cost: Cost) -> tuple[TermShare, ...]:
 
 
 def _layers(cost: Cost) -> tuple[LayerShare, ...]:
-    totals = {name: sum(getattr(layer, name) for layer in cost.layers) or 1.0 for name in RESOURCES}
+    lut, ff, dsp, bram18 = (sum(getattr(layer, name) for layer in cost.layers) or 1.0 for name in RESOURCES)
     interval = cost.ii_cycles.mid or 1.0
     return tuple(
         LayerShare(
             layer.name,
             layer.kind,
-            *(getattr(layer, name) / totals[name] for name in RESOURCES),
+            layer.lut / lut,
+            layer.ff / ff,
+            layer.dsp / dsp,
+            layer.bram18 / bram18,
             layer.cycles / interval,
         )
         for layer in cost.layers

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from hwsim.cli.main import invoke
+from hwsim.core.cost import Cost, Interval
+from hwsim.cost_models import UnitCost
 from hwsim.cost_models.surface import shipped
 from hwsim.cost_models.synthesis import FLOWS, Cells, experiment, write_table
 from hwsim.cost_models.synthesis.table import row_of
-from hwsim.cost_models.vendor import read_calibration
+from hwsim.cost_models.vendor import ReportRow, fit_calibration, read_calibration
+from hwsim.cost_models.vendor.calibration import write_calibration
+from hwsim.cost_models.vendor.estimates import Pair
 
 HIERARCHY = """| Design       : top
 | Design State : Routed
@@ -107,6 +111,53 @@ def test_layers_of_a_network_in_a_hierarchical_report(tmp_path: Path, capfd: pyt
     assert found["calibration"] == str(tmp_path / "cache" / "calibration" / "vivado-post_route.json")
     assert invoke(["calibrate", *map(str, words)]) == 0
     assert "--calibration" in capfd.readouterr().out
+
+
+def factors(tmp_path: Path) -> Path:
+    """A calibration of five units that a tool counts with 0.8 of the LUTs."""
+    path = tmp_path / "mine.json"
+    pairs = [Pair(f"u{k}", {"lut": 100.0}, {"lut": 80.0, "ff": None, "dsp": None, "bram18": None}) for k in range(5)]
+    rows = [ReportRow(pair.design, 80.0, None, None, None, None, "post_route", "vivado") for pair in pairs]
+    write_calibration(path, fit_calibration(rows, pairs))
+    return path
+
+
+@pytest.mark.golden
+def test_an_operator_is_costed_with_factors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def hundred(kind: str, weights: object, acts: object, k: int, part: object) -> UnitCost:
+        lut, ff, dsp = Interval(90.0, 100.0, 110.0, "LUT", "formula"), *(Interval.exact(9.0, u) for u in ("FF", "DSP"))
+        return UnitCost(kind, "int4", "int4", k, "kv260", lut, ff, dsp, 14, {"tree": 100.0}, ())
+
+    monkeypatch.setattr("hwsim.cost_models.unit_cost", hundred)
+    words = ["cost", "--unit", "mac", "--part", "kv260", "-w", "int4", "-a", "int4", "--json"]
+    assert invoke([*words, "--calibration", str(factors(tmp_path))]) == 0
+    found = json.loads(capfd.readouterr().out)
+    factor = read_calibration(tmp_path / "mine.json").scales["lut"].factor
+    assert found["lut"]["mid"] == pytest.approx(100 * factor) and found["terms"]["tree"] == pytest.approx(100 * factor)
+    assert (found["lut"]["stage"], found["ff"]["mid"], found["ff"]["stage"]) == ("post_route", 9, "formula")
+
+
+@pytest.mark.golden
+def test_a_network_is_costed_with_factors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def thousand(network: object, part: str, **options: object) -> Cost:
+        counts = [Interval(0.9 * v, v, 1.1 * v, u, "formula") for v, u in ((1000.0, "LUT"), (9.0, "FF"))]
+        none, once = Interval.exact(0.0, "DSP"), Interval.exact(1.0, "us")
+        return Cost(part, *counts, none, none, once, once, 200.0, "yes", ())
+
+    monkeypatch.setattr("hwsim.api.cost", thousand)
+    words = ["cost", "zoo:mlp", "--input-shape", "1,64", "--part", "kv260", "-w", "int4", "-a", "int4", "--json"]
+    assert invoke([*words, "--calibration", str(factors(tmp_path))]) == 0
+    found = json.loads(capfd.readouterr().out)
+    factor = read_calibration(tmp_path / "mine.json").scales["lut"].factor
+    assert found["lut"]["mid"] == pytest.approx(1000 * factor) and found["ff"]["mid"] == 9
+    assert any("vivado reports" in note for note in found["notes"])
+    (tmp_path / "mine.json").write_text("{}")
+    assert invoke([*words, "--calibration", str(tmp_path / "mine.json")]) == 2
+    assert "hwsim calibrate fpga" in json.loads(capfd.readouterr().out)["error"]["hint"]
 
 
 @pytest.mark.golden

@@ -71,7 +71,8 @@ def test_codes_replace_the_mean() -> None:
     zeros = WeightCodes(np.zeros((4, 8), dtype=np.int64), spec, none + 1, none)
     mean = cost(workload).layers[0].terms
     free = cost(workload, codes={"fc": powers}).layers[0].terms
-    assert free["constant multipliers"] == 0 and free["tree"] > mean["tree"]
+    assert free["constant multipliers"] == 0 < mean["constant multipliers"]
+    assert 0 < free["tree"] < sum(mean[name] for name in ("constant multipliers", "tree"))
     assert cost(workload, codes={"fc": zeros}).layers[0].terms["tree"] == 0
     assert any("their own codes" in note for note in cost(workload, codes={"fc": _random_codes(8, 4)}).notes)
     with pytest.raises(InputError, match="32 weight codes"):

@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import InputError, UnsupportedError
 from hwsim.core.formats import default_grid
 from hwsim.core.scaled import parse
 from hwsim.cost_models import part, unit_cost
 from hwsim.cost_models.memory import bram18, fifo, storage
-from hwsim.cost_models.operators.constant import balanced_tree_bits, counts_of_codes, expected_counts, signed_digits
 from hwsim.cost_models.operators.dot import dot_product, sum_bits
 from hwsim.cost_models.operators.multiplier import dsp_tiles, multiplier_lut, products_per_dsp, takes_dsp
 from hwsim.cost_models.operators.operand import operand
@@ -149,48 +147,6 @@ def test_fifo_is_finns_formula() -> None:
     assert fifo(8, 16).lut == 2 * 4 + 1 * 4
     assert fifo(32, 512).bram18 == 1
     assert fifo(32, 32).ff == 48  # as the synthesised one
-
-
-@pytest.mark.exact
-def test_signed_digits_against_recoding() -> None:
-    def recode(v: int) -> int:
-        count = 0
-        while v:
-            if v & 1:
-                count, v = count + 1, v - (2 - (v & 3))
-            v >>= 1
-        return count
-
-    values = np.arange(2048)
-    assert signed_digits(values).tolist() == [recode(int(v)) for v in values]
-
-
-@pytest.mark.exact
-def test_constant_counts_of_codes_by_hand() -> None:
-    codes = np.array([[3, 5], [0, -4], [-6, 5]])  # input 0: odd part 3 (twice); input 1: 5 (twice) and a power of two
-    weights = WeightCodes(codes, parse("int4"), np.ones((1, 1)), np.zeros((1, 1)))
-    counts = counts_of_codes(weights, 1, False)
-    assert (counts.block_adders, counts.products, counts.outputs, counts.exact) == (2.0, 5.0, 3, True)
-
-
-@pytest.mark.exact
-def test_expected_counts_are_the_mean_over_codes() -> None:
-    rng = np.random.default_rng(0)
-    expected = expected_counts(parse("int5").format, 24, 16, 16)
-    drawn = []
-    for _ in range(200):
-        codes = rng.integers(-15, 16, (16, 24))
-        drawn.append(counts_of_codes(WeightCodes(codes, parse("int5"), np.ones((1, 1)), np.zeros((1, 1))), 1, False))
-    assert np.mean([c.block_adders for c in drawn]) == pytest.approx(expected.block_adders, rel=0.02)
-    assert np.mean([c.products for c in drawn]) == pytest.approx(expected.products, rel=0.01)
-
-
-@pytest.mark.exact
-def test_tree_bits_by_hand() -> None:
-    assert balanced_tree_bits(8, 4) == 4 * 5 + 2 * 6 + 7
-    assert balanced_tree_bits(5, 4) == 2 * 5 + 6 + 7
-    assert balanced_tree_bits(1, 4) == 0
-    assert balanced_tree_bits(2.5, 4) == (balanced_tree_bits(2, 4) + balanced_tree_bits(3, 4)) / 2
 
 
 @pytest.mark.exact

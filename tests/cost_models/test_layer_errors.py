@@ -1,0 +1,37 @@
+"""Whole layers and small networks that no fit saw: the sum of their units against Yosys."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwsim.cost_models.layer_errors import layer_errors
+
+pytestmark = pytest.mark.truth
+
+
+def test_enough_designs_of_every_kind() -> None:
+    labels = [e.label for e in layer_errors()]
+    assert len(labels) >= 20
+    for kind in (
+        "dense int",
+        "dense e",
+        "convolution",
+        "depthwise",
+        "max pool",
+        "dense-ReLU-dense",
+        "residual",
+        "DSPs",
+    ):
+        assert any(kind in label for label in labels), kind
+
+
+@pytest.mark.parametrize("resource", ["dsp", "bram18"])
+def test_dsps_and_block_rams_are_exact(resource: str) -> None:
+    for e in layer_errors():
+        assert e.share(resource) == 0, e.label
+
+
+@pytest.mark.parametrize("resource", ["lut", "ff"])
+def test_luts_and_flip_flops_are_within_a_tenth(resource: str) -> None:
+    for e in layer_errors():
+        assert abs(e.share(resource)) <= 0.10, e.label
