@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from hwsim.capture.data_spec import load_data
 from hwsim.capture.graph import capture
+from hwsim.capture.model_spec import load_model
 from hwsim.core.assignment import Policy
 from hwsim.quant.calibration import Calibration
 from hwsim.quant.correct.distribution import corrected_inputs, distance
@@ -216,15 +218,24 @@ def test_the_statistics_measure_what_entered_the_normalisation() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.property
-def test_pd_quant_lowers_the_prediction_difference_that_it_minimises() -> None:
-    network = calibrated()
+@pytest.mark.truth
+def test_the_loss_of_pd_quant_lowers_the_prediction_difference() -> None:
+    """On rows held out, mean over three seeds, of a trained network: against the same method without that loss; the
+    distribution correction is another matter."""
+    seen, held_out = load_data("zoo:digits#calib").x, load_data("zoo:digits#test").x
+    network = capture(load_model("zoo:digits_resnet").model, seen[:1])
+    calibration = prepare(network, seen, parse_recipe("lp"))
 
-    def difference(word: str) -> float:
+    def difference(word: str, seed: int, **settings: Any) -> float:
+        learned = compose(word, [step("lp"), step(word, iterations=200, **settings)])
+        model = quantize_network(calibration, Policy("int2", "int4", edge="int8"), learned, seed=seed)
         with torch.no_grad():
-            return float(prediction_difference(network.network(network.x), made(word, iterations=200)(network.x), 4.0))
+            return float(prediction_difference(calibration.network(held_out), model(held_out), 4.0))
 
-    assert difference("pd-quant") < difference("qdrop")
+    with one_thread():
+        qdrop = sum(difference("qdrop", seed) for seed in range(3))
+        pd_quant = sum(difference("pd-quant", seed, distribution=False) for seed in range(3))
+    assert pd_quant < qdrop
 
 
 @pytest.mark.exact

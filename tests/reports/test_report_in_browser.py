@@ -67,9 +67,8 @@ def test_clicks_on_a_point_and_on_a_row_open_the_drawer(run_dir: Path, study: St
         "const trace = plot.data.filter((t) => t.hoverinfo === 'text' && t.x.length)[0];"
         "plot.emit('plotly_click', { points: [{ customdata: trace.customdata[0] }] }); }, 500)"
     )
-    assert "hwsim predict zoo:digits-resnet --device rtx3090 --batch 1" in drawer(
-        dom(run_dir / "report.html", tmp_path, script=point)
-    )
+    opened = drawer(dom(run_dir / "report.html", tmp_path, script=point))
+    assert "hwsim predict zoo:digits-resnet --device rtx3090 --weights " in opened and " --batch 1 " in opened
     row = "setTimeout(() => document.querySelector('#table tbody tr:nth-child(5) td:nth-child(3)').click(), 500)"
     text = dom(run_dir / "report.html", tmp_path, script=row)
     assert "<h3>Layers</h3>" in drawer(text) and text.count('class="chosen"') == 1
