@@ -82,15 +82,16 @@ def _error(pairs: np.ndarray[Any, np.dtype[np.float64]]) -> LawError:
     law, truth = pairs.T
     off = np.abs(law - truth)
     one_sided = (1 + COVERAGE) / 2
-    relative = bool(law.min() > 0 and _width(truth - law, one_sided) > np.median(law) * _width(
-        truth / law - 1, one_sided
-    )
+    relative = False
+    if law.min() > 0:
+        absolute, share = _width(truth - law, one_sided), _width(truth / law - 1, one_sided)
+        relative = bool(absolute > np.median(law) * share)
     scores = truth / law - 1 if relative else truth - law
     below, above = (max(0.0, conformal_quantile(side * scores, one_sided)) for side in (-1.0, 1.0))
     if not np.isfinite([below, above]).all():
         below, above = float(max(0.0, -scores.min())), float(max(0.0, scores.max()))
-    quantiles = float(np.median(off)), float(np.quantile(off, 0.9)), float(off.max())
-    return LawError(len(law), *(round(q, 2) for q in quantiles), round(below, 4), round(above, 4), relative)
+    median, p90, worst = (round(float(q), 2) for q in np.quantile(off, (0.5, 0.9, 1.0)))
+    return LawError(len(law), median, p90, worst, round(below, 4), round(above, 4), relative)
 
 
 def _width(scores: np.ndarray[Any, np.dtype[np.float64]], share: float) -> float:

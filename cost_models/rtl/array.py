@@ -174,8 +174,8 @@ class MatrixVectorArray:
     def lanes(self) -> DotLanes:
         """Its arithmetic."""
         formats = self.weight, self.act, self.bias_bits, self.acc_bits
-        how = self.words > 1, self.shift, self.relu, self.out, self.in_dsp
-        return DotLanes(self.pe, self.simd, True, *formats, *how)
+        running, in_dsp = self.words > 1, self.in_dsp
+        return DotLanes(self.pe, self.simd, True, *formats, running, self.shift, self.relu, self.out, in_dsp)
 
     @property
     def control(self) -> FoldControl:

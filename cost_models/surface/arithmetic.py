@@ -51,8 +51,7 @@ def _product_bits(c: Columns) -> Floats:
 
 def _int_mac(c: Columns) -> Columns:
     acc = c["w_bits"] + c["a_bits"] + c["guard_bits"]
-    one = np.ones_like(acc)
-    return {"1": one, **integer_product(c), "acc": acc, "signed": c["a_signed"], "sides": c["w_bits"] + c["a_bits"]}
+    return {**integer_product(c), "acc": acc, "signed": c["a_signed"], "sides": c["w_bits"] + c["a_bits"]}
 
 
 def _int_dot(c: Columns) -> Columns:

@@ -85,7 +85,14 @@ def _shift_requantize(c: Columns) -> Columns:
 def _multiply_requantize(c: Columns) -> Columns:
     one = np.ones_like(c["in_bits"])
     product = integer_product({"w_bits": c["in_bits"], "a_bits": c["scale_bits"], "a_signed": 0 * one})
-    return {"1": one, **product, "in": c["in_bits"], "scale": c["scale_bits"], "out": c["out_bits"], "signed": c["signed"]}
+    return {
+        "1": one,
+        **product,
+        "in": c["in_bits"],
+        "scale": c["scale_bits"],
+        "out": c["out_bits"],
+        "signed": c["signed"],
+    }
 
 
 def _thresholds(c: Columns) -> Columns:
@@ -147,8 +154,7 @@ def _partial_binary_columns(p: Columns) -> Columns:
 
 
 def _partial_binary(c: Columns) -> Columns:
-    one = np.ones_like(c["w_bits"])
-    return {"1": one, **integer_product(c), "w": c["w_bits"], "a": c["a_bits"], "guard": c["guard_bits"]}
+    return {**integer_product(c), "w": c["w_bits"], "a": c["a_bits"], "guard": c["guard_bits"]}
 
 
 _COUNTS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 24, 25, 27, 28, 32, 36, 40, 48, 49, 56, 64)

@@ -1,10 +1,10 @@
 """LUTs of the integer multipliers of `rtl.multiply`, counted from how they are built.
 
 A factor of one unsigned bit gates the other: a LUT a bit. Up to six bits together are a table: a LUT an output bit.
-Unsigned products of 2 x 8 and 4 x 4 bits are two tables and an adder. All others are rows of a radix-4 Booth multiplier:
-d rows over n bits of the other factor take d (n + 2) LUTs, less one for the first row's carry and one for a digit of one
-bit; where the other factor is unsigned its rows keep a sign of their own, d - 2 LUTs. This holds for all 440 widths up
-to 16 bits that were synthesised, exactly.
+Unsigned products of 2 x 8 and 4 x 4 bits are two tables and an adder. All others are rows of a radix-4 Booth
+multiplier: d rows over n bits of the other factor take d (n + 2) LUTs, less one for the first row's carry and one for
+a digit of one bit; where the other factor is unsigned its rows keep a sign of their own, d - 2 LUTs. This holds for all
+440 widths up to 16 bits that were synthesised, exactly.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def bit_length(values: Floats) -> Floats:
 def integer_product(c: Columns) -> dict[str, Floats]:
     """Of a signed weight of w_bits and an activation of a_bits, signed where a_signed."""
     w, a, signed = c["w_bits"], c["a_bits"], c["a_signed"]
-    return {"product": multiplied_luts(w, np.ones_like(w), a, signed)}
+    return {"1": np.ones_like(w), "product": multiplied_luts(w, np.ones_like(w), a, signed)}
 
 
 @lru_cache(maxsize=1024)

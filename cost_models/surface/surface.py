@@ -6,7 +6,8 @@ The law is linear in structural features and fitted for relative errors; the pro
 counts and law. Predictions are read off a table over the lattice, built once in a second or less, so that a million
 rows take well under a second. Intervals are conformal: scores of rows left out, over the standard deviation that the
 process states, with ends of their own for points near data, far from them, and beyond them: with a parameter smaller
-or larger than in all data. A law that misses no count is taken as it is. What lies beyond, or farther than any point that calibration saw, is out of domain.
+or larger than in all data. What lies beyond, or farther than any point that calibration saw, is out of domain. A law
+that misses no count is taken as it is.
 """
 
 from __future__ import annotations

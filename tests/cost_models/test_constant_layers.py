@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from hwsim.cost_models.operators.constant import (
 from hwsim.cost_models.operators.operand import operand
 
 INT4 = operand(parse("int4", scale="pow2"))
+TRAINED = json.loads((Path(__file__).parent / "adder_graph" / "trained_layers.json").read_text(encoding="utf-8"))
 ACTS = (INT4.format.min_code, INT4.format.max_code)  # type: ignore[union-attr]
 
 
@@ -87,3 +91,29 @@ def test_large_layers_are_priced_at_once_from_their_digits() -> None:
     assert not found.exact
     mean = constant_cost(INT4, expected_counts(INT4.format, 576, 64, 64))
     assert found.lut == pytest.approx(mean.lut, rel=0.05)
+
+
+@pytest.mark.exact
+def test_intervals_widen_with_what_is_not_known() -> None:
+    counts = counts_of_codes(weight(drawn(8, 12)), 1, False)
+    large = counts_of_codes(weight(drawn(64, 576)), 1, False)
+    mean = expected_counts(INT4.format, 12, 8, 8)
+    spans = []
+    for found in (counts, large, mean):
+        (term, *_) = constant_dot(INT4, INT4, found.inputs, found).terms
+        assert term.low is not None and term.high is not None
+        assert term.low < term.lut < term.high
+        spans.append((term.high - term.low) / term.lut)
+    assert spans == sorted(spans)
+
+
+@pytest.mark.truth
+@pytest.mark.parametrize("row", TRAINED["layers"], ids=lambda row: row["layer"])
+def test_trained_layers_as_synthesised(row: dict[str, Any]) -> None:
+    """Same flow as `adder_graph/constant_dot_cases.py`: LUTs within 5 %, fewer than da4ml counts in its own graph."""
+    codes = np.array(row["weights"])
+    unsigned = operand(parse("uint4", scale="pow2"))
+    counts = counts_of_codes(weight(codes), 1, False)
+    found = constant_cost(unsigned, counts)
+    assert found.exact and found.lut == pytest.approx(row["yosys_lut"], rel=0.05)
+    assert found.lut + found.inverters < row["da4ml_cost"]
