@@ -16,7 +16,7 @@ from hwsim.core.codes import WeightCodes
 from hwsim.core.devices import Part
 from hwsim.core.errors import InfeasibleError, InputError
 from hwsim.core.workload import COMPUTE, Layer, Workload
-from hwsim.cost_models.bill import Bill, total
+from hwsim.cost_models.bill import Bill, Term, total
 from hwsim.cost_models.dataflow import (
     MOST_WORDS,
     Pipeline,
@@ -103,6 +103,7 @@ class _Prices:
     fifos : set aside for FIFOs.
     floor : words of the largest input, a cycle each.
     small : whether the pipeline is small enough to simulate each layer.
+    margin : LUTs set aside beside the FIFOs.
     """
 
     workload: Workload
@@ -117,6 +118,7 @@ class _Prices:
     fifos: Bill
     floor: int
     small: bool
+    margin: float = 0.0
     counts: dict[str, ConstantCounts | None] = field(default_factory=dict)
     known: dict[int, Resources] = field(default_factory=dict)
     options: dict[tuple[str, int], tuple[Resources, int]] = field(default_factory=dict)
@@ -190,7 +192,10 @@ class _Prices:
         made = _resources(total(placed.bill for placed in pipeline.placed))
         fits = all(used <= getattr(self.part, name) for used, name in zip(made, RESOURCES, strict=True))
         if not fits:
-            self.fifos, self.known = total(fifo_bills(self.workload, pipeline.graph).values()), {}
+            found = total(fifo_bills(self.workload, pipeline.graph).values())
+            # prices by layer leave out what neighbours make of each other's lanes: set aside more and more
+            self.margin = max(2 * self.margin, made[0] - self.part.lut, 0.005 * self.part.lut)
+            self.fifos, self.known = found + Bill((Term("fifo", "fifo", self.margin),)), {}
         return fits
 
     def group(self, layer: Layer, reuse: int) -> Resources:

@@ -22,7 +22,7 @@ from hwsim.cost_models.overlay import PARTIAL_SUMS, Overlay, build_overlay
 from hwsim.cost_models.residuals import lut_interval, scaled_interval
 
 Architecture = Literal["dataflow", "overlay"]
-UNCALIBRATED = "uncalibrated: formula, not fitted to synthesis"
+UNCALIBRATED = "uncalibrated: fitted to open synthesis of single units, never compared with placed designs"
 
 
 def estimate(

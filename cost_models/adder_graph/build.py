@@ -135,8 +135,16 @@ def _sums(assembly: Assembly, matrix: NDArray[np.int64], ceiling: int | None) ->
         inputs, shifts = np.nonzero(digits)
         signs = digits[inputs, shifts] < 0
         rows.append({term(i, s): int(n) for i, s, n in zip(inputs.tolist(), shifts.tolist(), signs, strict=True)})
+    own = [dict(terms) for terms in rows]
     PairSearch(assembly, rows, ceiling).run()
-    return [sum_terms(assembly, terms, ceiling) for terms in rows]
+    sums = []
+    for terms, digits_alone in zip(rows, own, strict=True):
+        found = sum_terms(assembly, terms, ceiling)
+        if found is None:  # what is left of a row is all negative, and a negation more is too deep
+            found = sum_terms(assembly, digits_alone, ceiling)
+        assert found is not None
+        sums.append(found)
+    return sums
 
 
 def _placed(assembly: Assembly, sums: list[Output], places: list[Place]) -> Graph:

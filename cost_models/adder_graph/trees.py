@@ -23,8 +23,11 @@ class Addend(NamedTuple):
     negative: bool
 
 
-def sum_terms(assembly: Assembly, terms: Terms, ceiling: int | None = None) -> Output:
-    """Build the sum of the terms; `ceiling` bounds the sum of 2^depth over them, and so the depth of the tree."""
+def sum_terms(assembly: Assembly, terms: Terms, ceiling: int | None = None) -> Output | None:
+    """Build the sum of the terms; `ceiling` bounds the sum of 2^depth over them, and so the depth of the tree.
+
+    None where no tree stays within it.
+    """
     if not terms:
         return Output(ZERO, 0)
     addends = [Addend(node_of(t), shift_of(t), bool(negative)) for t, negative in sorted(terms.items())]
@@ -36,6 +39,8 @@ def sum_terms(assembly: Assembly, terms: Terms, ceiling: int | None = None) -> O
     load = sum(1 << assembly.nodes[addend.node].depth for addend in addends)
     fresh = len(addends)
     while len(live) > 1:
+        if not queue:
+            return None
         *_, i, j = heapq.heappop(queue)
         if i not in live or j not in live:
             continue

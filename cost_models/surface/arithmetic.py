@@ -50,8 +50,12 @@ def _product_bits(c: Columns) -> Floats:
 
 
 def _int_mac(c: Columns) -> Columns:
-    acc = c["w_bits"] + c["a_bits"] + c["guard_bits"]
-    return {**integer_product(c), "acc": acc, "signed": c["a_signed"], "sides": c["w_bits"] + c["a_bits"]}
+    """A product whose last row and the accumulator share LUTs, but not where it is a table or a single Booth row."""
+    w, a, signed = c["w_bits"], c["a_bits"], c["a_signed"]
+    bits = w + a
+    apart = ((bits <= 6) | (np.minimum(w, a + 1 - signed) <= 2)) & (bits > 4) & ((a > 1) | (signed == 1))
+    found = {"acc": bits + c["guard_bits"], "apart": apart, "apart bits": apart * bits, "apart signed": apart * signed}
+    return integer_product(c) | found | {"apart signed bits": apart * signed * bits}
 
 
 def _int_dot(c: Columns) -> Columns:

@@ -88,8 +88,8 @@ def batches(units: Sequence[Unit], size: int) -> Iterator[list[Unit]]:
         yield batch
 
 
-def synthesise(yosys: Yosys, flow: Flow, units: Sequence[Unit]) -> dict[str, Cells]:
-    """Cells of each unit by name, from one run.
+def synthesise(yosys: Yosys, flow: Flow, units: Sequence[Unit], limit_s: float | None = None) -> dict[str, Cells]:
+    """Cells of each unit by name, from one run, which is ended after `limit_s` or what small units need.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def synthesise(yosys: Yosys, flow: Flow, units: Sequence[Unit]) -> dict[str, Cel
         folder = Path(name)
         modules = {name: text for unit in units for name, text in modules_of(unit.verilog()).items()}
         (folder / "units.v").write_text("\n".join([*modules.values(), around(units)]), encoding="utf-8")
-        yosys.run(script(flow, units), folder, LIMIT_S + LIMIT_PER_UNIT_S * len(units))
+        yosys.run(script(flow, units), folder, limit_s or LIMIT_S + LIMIT_PER_UNIT_S * len(units))
         return read_stat((folder / "stat.json").read_text(encoding="utf-8"), [unit.name for unit in units])
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hwsim.cost_models.layer_errors import layer_errors
+from hwsim.cost_models.layer_errors import layer_errors, summary
+from hwsim.cost_models.trust import layer_summary
 
 pytestmark = pytest.mark.truth
 
@@ -35,3 +36,7 @@ def test_dsps_and_block_rams_are_exact(resource: str) -> None:
 def test_luts_and_flip_flops_are_within_a_tenth(resource: str) -> None:
     for e in layer_errors():
         assert abs(e.share(resource)) <= 0.10, e.label
+
+
+def test_the_shipped_summary_is_that_of_the_shipped_table() -> None:
+    assert layer_summary() == summary(layer_errors())

@@ -43,14 +43,14 @@ def one(layer: Layer, shape: tuple[int, ...] = SHAPE) -> Cost:
 def test_a_linear_layer_by_hand() -> None:
     # 8 inputs, 4 outputs, reuse 4: 2 products a dot product, 4 dot products; K = 8 signed int4: 1 + bit_length(392)
     made = cost(nets.chain(8, 4), reuse=4, dsp="never").layers[0]
-    array = 4 * (2 * 24 + 3 * 8 + 10)
     assert made.accumulator_bits == 10 and made.reuse == 4 and made.cycles == 4
-    assert made.terms["multipliers"] == 192 and made.terms["tree"] == 96 and made.terms["accumulators"] == 40
-    assert made.terms["control"] == pytest.approx(300 + 0.1 * array)
-    assert made.terms["weights"] == 8 * 4  # four words of 8 weights of 4 bits in LUTRAM
-    assert made.terms["input buffer"] == 2 * 2 * 4 and made.terms["bias"] == 40
-    # the input FIFO holds a word of 32 bits, the output FIFO one of 40: 2 + bits / 2 each
-    assert made.terms["fifo"] == (2 + 16) + (2 + 20)
+    assert made.terms["multipliers"] == 8 * 11  # two Booth digits over four bits
+    assert made.terms["tree"] == pytest.approx(4 * 8, rel=0.1) and made.terms["accumulators"] == 40
+    assert made.terms["control"] < 15  # counts four words
+    assert made.terms["weights"] < 8  # of 32 functions of two address bits, four take a LUT
+    assert made.terms["bias"] == 40
+    # the input FIFO holds words of 32 bits, the output FIFO words of 40: registers of two words each
+    assert made.terms["fifo"] == (32 + 5) + (40 + 5)
 
 
 @pytest.mark.exact

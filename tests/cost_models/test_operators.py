@@ -49,7 +49,8 @@ def test_multiplier_law_by_hand(w: int, a: int, count: int) -> None:
 @pytest.mark.truth
 @pytest.mark.parametrize("family", ["int_mac", "minifloat_mac", "minifloat_int_mac"])
 def test_macs_are_those_of_synthesis(family: str) -> None:
-    """Units of 2 to 8 bits a side, their accumulator as an argument: half within 3 %, nine in ten within 8 %."""
+    """Half within 1 % (integers) or 3 %, nine in ten within 8 %; of integers, narrow pairs whose product Yosys maps to
+    a table or joins with the accumulator are up to 30 % off."""
     errors = []
     for row in read_table(SHIPPED):
         v = row.values
@@ -65,7 +66,8 @@ def test_macs_are_those_of_synthesis(family: str) -> None:
             bill = dot_product(sides[0], sides[1], 1, v["acc_bits"], "never")
             errors.append(abs(bill.lut / row.lut - 1))
     assert len(errors) > 30
-    assert np.median(errors) <= 0.03 and np.quantile(errors, 0.9) <= 0.08
+    assert np.median(errors) <= (0.01 if family == "int_mac" else 0.03)
+    assert np.quantile(errors, 0.9) <= 0.08
 
 
 @pytest.mark.exact
@@ -235,15 +237,14 @@ def test_every_unit_over_the_default_grid() -> None:
 def test_minifloat_to_integer_ratio_against_the_published_window() -> None:
     """Damsgaard et al. (TCAD 2025) report minifloat MACs at 1.2 to 2.8 times the integer MAC of equal width.
 
-    For E2 and E3 pairs the construction gives 0.93 to 1.52: about half of them fall short of the window, as the
-    synthesised units do (E2M1 45 LUT against 51 of a signed int4, E2M3 80 against 106). It is not bent to fit.
+    Of the pairs of E2 and E3 formats, 116 of 121 reach 1.2 and the most is 2.4; none falls below 1.
     """
     short = [f for f in default_grid() if str(f).startswith(("e2", "e3"))]
     ratios = [
         lut("mac", str(w), str(a)) / lut("mac", f"int{w.bits}", f"int{a.bits}") for w, a in pairs(short, repeat=2)
     ]
-    assert min(ratios) > 0.9 and max(ratios) < 2.8
-    assert sum(r >= 1.2 for r in ratios) == 67 and len(ratios) == 121
+    assert min(ratios) > 1 and max(ratios) < 2.8 and len(ratios) == 121
+    assert sum(r >= 1.2 for r in ratios) >= 110
     for wide in ("e4m3", "e5m2"):
         assert lut("mac", wide, wide) > 1.5 * lut("mac", "int8", "int8")
 
