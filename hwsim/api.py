@@ -161,15 +161,28 @@ def cost(
     arch: Literal["dataflow", "overlay"] = "dataflow",
     reuse: int | Mapping[str, int] | Literal["auto"] = "auto",
     input_shape: tuple[int, ...] | None = None,
+    energy: str | Path | None = None,
+    dsp: Literal["auto", "pack", "never"] = "auto",
 ) -> Cost:
-    """FPGA resources and timing of a network before synthesis; needs no data."""
-    from hwsim.cost_models import estimate
+    """FPGA resources, timing and relative energy of a network before synthesis; needs no data.
+
+    Parameters
+    ----------
+    energy : a file of energy coefficients that replaces the shipped one.
+    dsp : where products go: see `hwsim.cost_models.estimate`.
+    """
+    from hwsim.cost_models import energy_table, estimate, with_energy
     from hwsim.cost_models import part as part_named
+    from hwsim.cost_models.overlay import holds_activations
 
     target = part_named(part)
+    table = None if energy is None else energy_table(energy)
     network = fold_batchnorm(network_of(model, input_shape=input_shape))
-    policy = Policy(weights, acts, edge, tuple(overrides), scale)
-    return estimate(network.workload, assign(network.workload, policy), target, arch=arch, reuse=reuse)
+    workload = network.workload
+    assignment = assign(workload, Policy(weights, acts, edge, tuple(overrides), scale))
+    found = estimate(workload, assignment, target, arch=arch, reuse=reuse, dsp=dsp)
+    on_chip = holds_activations(workload, assignment, target)
+    return with_energy(found, workload, assignment, table, activations_on_chip=on_chip)
 
 
 def predict(

@@ -8,10 +8,12 @@ from typing import Any
 
 from hwsim.config import StudyConfig, load_config, resolve
 from hwsim.core.errors import InputError
-from hwsim.reports import Study, WorkloadSummary, write_report, write_tables
+from hwsim.reports import MacCosts, Study, WorkloadSummary, write_report, write_tables
 from hwsim.search.codec import Score
 from hwsim.search.record import RunRecord, load_run
 from hwsim.search.run import Progress, explore
+
+MAP_FORMATS = 20  # a side of the map of costs by format pair
 
 
 def run_study(
@@ -43,7 +45,7 @@ def write_outputs(record: RunRecord) -> Path:
     """Everything that people read, from the record alone; each file appears whole or not at all."""
     study = study_of(record)
     write_tables(study, record.run_dir)
-    return write_report(study, record.run_dir)
+    return write_report(study, record.run_dir, macs=_mac_costs(record))
 
 
 def study_of(record: RunRecord) -> Study:
@@ -74,6 +76,16 @@ def study_of(record: RunRecord) -> Study:
         parts=record.parts,
         gpus=record.gpus,
     )
+
+
+def _mac_costs(record: RunRecord) -> MacCosts | None:
+    """What a multiply-accumulate of each pair of the study's formats costs on its first part."""
+    if not record.parts:
+        return None
+    from hwsim.resource_page import mac_costs
+
+    texts = dict.fromkeys(text.split("@")[0].split(":")[0] for d in record.designs for text in (d.weights, d.acts))
+    return mac_costs(sorted(texts)[:MAP_FORMATS], record.parts[0])
 
 
 def _targets(record: RunRecord) -> str:

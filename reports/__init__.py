@@ -2,17 +2,23 @@
 
 from hwsim.reports.answer import answer_lines
 from hwsim.reports.page import render_page, write_report
+from hwsim.reports.resource_page import render_resource_page, write_resource_page
+from hwsim.reports.resources import MacCosts, Resources
 from hwsim.reports.study import LayerSummary, Study, WorkloadSummary
 from hwsim.reports.tables import designs_csv, front_json, write_tables
 
 __all__ = [
     "LayerSummary",
+    "MacCosts",
+    "Resources",
     "Study",
     "WorkloadSummary",
     "answer_lines",
     "designs_csv",
     "front_json",
     "render_page",
+    "render_resource_page",
     "write_report",
+    "write_resource_page",
     "write_tables",
 ]

@@ -14,6 +14,7 @@ from hwsim.reports.atomic import write_atomic
 from hwsim.reports.figures import FrontFigure, front_figures, inline_svg
 from hwsim.reports.pagedata import DATA_LIMIT, basis, page_data
 from hwsim.reports.picks import summary
+from hwsim.reports.resources import MacCosts, heat_rows, study_blocks
 from hwsim.reports.study import Study
 from hwsim.reports.style import COSTS
 from hwsim.reports.words import cost_words, float_ends, memory_words, metric_words, pair_names, quantity
@@ -21,14 +22,14 @@ from hwsim.reports.words import cost_words, float_ends, memory_words, metric_wor
 _FOLDER = Path(__file__).parent
 
 
-def write_report(study: Study, folder: Path, data_limit: int = DATA_LIMIT) -> Path:
+def write_report(study: Study, folder: Path, data_limit: int = DATA_LIMIT, macs: MacCosts | None = None) -> Path:
     """Write `report.html` and `figures/front-*.svg|png` into a folder; equal studies give equal bytes.
 
     Each file is replaced in one step, the page last. Figures of an earlier report that this one does not have are
     removed. Returns the path of the page.
     """
     figures = front_figures(study)
-    page = render_page(study, figures, data_limit)
+    page = render_page(study, figures, data_limit, macs)
     names = set()
     for figure in figures:
         names |= {write_atomic(folder / "figures" / f"{figure.stem}.svg", figure.svg).name}
@@ -39,8 +40,13 @@ def write_report(study: Study, folder: Path, data_limit: int = DATA_LIMIT) -> Pa
     return write_atomic(folder / "report.html", page)
 
 
-def render_page(study: Study, figures: Sequence[FrontFigure] | None = None, data_limit: int = DATA_LIMIT) -> str:
-    """The page as text; every text of the study is escaped."""
+def render_page(
+    study: Study,
+    figures: Sequence[FrontFigure] | None = None,
+    data_limit: int = DATA_LIMIT,
+    macs: MacCosts | None = None,
+) -> str:
+    """The page as text; every text of the study is escaped. With `macs` it holds the map of costs by format pair."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -65,6 +71,9 @@ def render_page(study: Study, figures: Sequence[FrontFigure] | None = None, data
         interval_rows=_interval_rows(study),
         fronts=_static_fronts(study, front_figures(study) if figures is None else figures),
         everywhere=EVERYWHERE,
+        resources=study_blocks(study),
+        macs=macs,
+        heat=heat_rows(macs) if macs else [],
         data=Markup(page_data(study, data_limit)),
         style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup((_FOLDER / "page.js").read_text(encoding="utf-8")),

@@ -48,3 +48,16 @@ def family_style(name: str) -> FamilyStyle:
 def fill(family: FamilyStyle, fits: str | None) -> str:
     """Filled where a design fits (or has nothing to fit), tinted where that is uncertain, open where it does not."""
     return {"uncertain": family.tint, "no": "#ffffff"}.get(fits or "yes", family.colour)
+
+
+CAUSE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+"""The seven largest causes of a bar, in Okabe and Ito's set; all others share `OTHER_CAUSES`."""
+OTHER_CAUSES = "#9aa2ab"
+_LIGHT, _DARK = (239, 246, 251), (0, 68, 110)
+
+
+def shade(place: float) -> tuple[str, str]:
+    """Background from light (0) to dark (1) blue, and the colour of text on it (contrast at least 4.5 to 1)."""
+    share = min(max(place, 0.0), 1.0)
+    mixed = [round(a + (b - a) * share) for a, b in zip(_LIGHT, _DARK, strict=True)]
+    return "#" + "".join(f"{value:02x}" for value in mixed), "#ffffff" if share > 0.69 else "#000000"

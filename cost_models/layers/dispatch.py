@@ -66,7 +66,7 @@ def price(site: Site) -> Price:
 
 def folded(stream: Stream) -> Price:
     """A layer that another one absorbs: batch norm behind a convolution."""
-    return Price(Bill(), stream, 0, 0, 0.0, buffered=False)
+    return Price(Bill(), stream, 0, 0, buffered=False)
 
 
 def _quantize(site: Site, made: Price) -> Price:
@@ -103,7 +103,7 @@ def _reshape(site: Site) -> Price:
         scale = layer.out_elements // max(1, layer.in_elements)
         row = storage(stream.word_bits, layer.in_shapes[0][-1], "line buffers")
         out = replace(stream.carried(stream.fixed_bits + 4), words=stream.words * scale)
-        made = Price(unit.times(stream.lanes) + row, out, out.words * out.word_cycles, 3, 0.0)
+        made = Price(unit.times(stream.lanes) + row, out, out.words * out.word_cycles, 3)
         return _quantize(site, made)
     words, channels = stream.words, stream.channels
     if layer.op in ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"):

@@ -46,7 +46,7 @@ def price_activation(site: Site) -> Price:
         if site.edge is None:  # no quantizer to clip in
             steps = 1 if op == "relu" else 2
             bill = Bill((Term("clip", "none", float(steps * stream.bits)),)).times(stream.lanes)
-        return Price(bill, stream, 0, 0, 0.0, buffered=False)
+        return Price(bill, stream, 0, 0, buffered=False)
     if op in SLOPES:
         unit = _scaled(stream, site) + Bill((Term("clip", "none", float(stream.bits)),))
         return _through(site, unit.times(stream.lanes), stream.carried(stream.fixed_bits), 3)
@@ -101,7 +101,7 @@ def price_add(site: Site) -> Price:
 
 
 def price_concat(site: Site) -> Price:
-    """A multiplexer among the inputs, at the width of the widest."""
+    """A multiplexer among the inputs, at the width of the widest; the lanes of all inputs are side by side."""
     inputs = site.inputs
     stream = _widest(inputs)
     bits = max(s.fixed_bits if len({x.spec for x in inputs}) > 1 else s.bits for s in inputs)
@@ -113,7 +113,9 @@ def price_concat(site: Site) -> Price:
     channels = max(1, site.layer.out_elements // stream.words)
     same = all(s.spec == inputs[0].spec and s.kind == inputs[0].kind for s in inputs)
     out = stream if same else stream.carried(bits)
-    return _through(site, unit.times(stream.lanes), replace(out, channels=channels, bits=max(bits, out.bits)), 1)
+    lanes = min(channels, sum(s.lanes for s in inputs))
+    out = replace(out, channels=channels, lanes=lanes, bits=max(bits, out.bits))
+    return _through(site, unit.times(lanes), out, 1)
 
 
 def price_norm(site: Site) -> Price:
@@ -137,8 +139,7 @@ def price_norm(site: Site) -> Price:
     across = layer.op in ("group_norm", "instance_norm")  # their statistics span all words
     held = storage(stream.lanes * stream.bits, stream.word_cycles * (stream.words if across else 1), "tensor buffer")
     bill = unit.times(stream.lanes) + held.times(2) + table(total_bits) + memory
-    price = _through(site, bill, out, 10 + stream.word_cycles)
-    return replace(price, need=1.0) if across else price
+    return _through(site, bill, out, 10 + stream.word_cycles)
 
 
 def price_softmax(site: Site) -> Price:
@@ -159,7 +160,7 @@ def price_embedding(site: Site) -> Price:
     bill = storage(ceil(channels * site.weight.stored_bits), rows, "weights")
     bill += Bill((Term("control", "none", float(ceil(log2(max(2, rows))))),), ff=channels * site.weight.bits)
     out = Stream(words, channels, site.weight.bits, channels, "fixed", False).coded(site.weight)
-    return Price(bill, out, words, 2, 1.0 / words, buffered=False)
+    return Price(bill, out, words, 2, buffered=False)
 
 
 def _curve(site: Site) -> Price:
@@ -199,4 +200,4 @@ def _widest(inputs: tuple[Stream, ...]) -> Stream:
 
 def _through(site: Site, bill: Bill, out: Stream, depth: int) -> Price:
     cycles = ceil(out.words * out.word_cycles * site.layer.density)
-    return Price(total((bill,)), out, cycles, depth, 0.0)
+    return Price(total((bill,)), out, cycles, depth)

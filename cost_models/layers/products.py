@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from math import ceil, log2, prod
+from math import ceil, prod
 
-from hwsim.core.assignment import LayerFormats
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.formats import uint_format
 from hwsim.core.scaled import Scaled
-from hwsim.core.workload import Layer
 from hwsim.cost_models.bill import Bill, Term
 from hwsim.cost_models.geometry import Folding, Product, fold, nearest_reuse, products
+from hwsim.cost_models.layers.arrays import stored_array, vector_feed, window_feed
 from hwsim.cost_models.layers.site import Price, Site, Stream
-from hwsim.cost_models.layers.windows import WINDOW_CONTROL_LUT, line_buffers, window_need, window_reach
+from hwsim.cost_models.layers.windows import line_buffers, window_reach
 from hwsim.cost_models.memory import storage
-from hwsim.cost_models.operators.constant import constant_dot, expected_counts
-from hwsim.cost_models.operators.dot import dot_product, sum_bits
+from hwsim.cost_models.operators.constant import constant_cost, constant_dot, expected_counts
+from hwsim.cost_models.operators.dot import sum_bits
 from hwsim.cost_models.operators.lanes import softmax
-from hwsim.cost_models.operators.multiplier import DspPolicy
 from hwsim.cost_models.operators.operand import Operand, is_exact, operand
-from hwsim.cost_models.operators.product import product
 from hwsim.cost_models.operators.requantize import encode
-
-ARRAY_CONTROL_LUT = 300.0  # FINN's constant for a matrix-vector unit
-ARRAY_GLUE = 0.1  # and its 10 % on the array
-MUX_INPUTS_A_LUT = 3  # a 6-LUT adds three inputs to a multiplexer of one bit
-LEVELS_A_STAGE = 2  # adder levels between two registers: an assumption
-CONSTANT_LEVELS_A_STAGE = 4
 
 
 def price_weighted(site: Site) -> Price:
@@ -45,9 +35,9 @@ def price_weighted(site: Site) -> Price:
     acc_bits = sum_bits(layer.reduction, weights, acts)
     constant = folding.reuse == 1 and is_exact(weights, acts)
     if constant:
-        bill, depth = _constant_array(site, matrix, weights, acts, acc_bits)
+        bill, depth = _constant_array(site, matrix, weights, acts)
     else:
-        bill, depth = _array(matrix, folding, weights, acts, acc_bits, site)
+        bill, depth = stored_array(matrix, folding, weights, acts, acc_bits, site)
         width = ceil(folding.multipliers * site.weight.stored_bits)
         bill += storage(width, folding.reuse, "weights") if folding.reuse > 1 else Bill()
     bill += _feed(site, matrix, folding, stream.bits) + _bias(site, folding, acc_bits)
@@ -57,7 +47,7 @@ def price_weighted(site: Site) -> Price:
         bill += _overlap(site, folding, acc_bits)
     out = _result(site, words, channels, min(folding.pe, channels), acc_bits, is_exact(weights, acts))
     cycles = ceil(matrix.positions * folding.reuse * layer.density)
-    return Price(bill, out, cycles, depth, _need(site, matrix), acc_bits, folding.reuse)
+    return Price(bill, out, cycles, depth, acc_bits, folding.reuse)
 
 
 def price_matmul(site: Site) -> Price:
@@ -66,11 +56,11 @@ def price_matmul(site: Site) -> Price:
     left, right = operand(site.acts[0]), operand(site.acts[1])
     folding = fold(nearest_reuse(site.reuse, matrix.inputs, matrix.outputs), matrix.inputs, matrix.outputs)
     acc_bits = sum_bits(matrix.inputs, right, left)
-    bill, depth = _array(matrix, folding, right, left, acc_bits, site)
+    bill, depth = stored_array(matrix, folding, right, left, acc_bits, site)
     batch = prod(site.layer.in_shapes[1][:-2])
-    bill += _held(folding, site.inputs[1].bits, batch) + _vector(matrix, folding, site.inputs[0].bits)
+    bill += _held(folding, site.inputs[1].bits, batch) + vector_feed(matrix, folding, site.inputs[0].bits)
     out = _result(site, matrix.positions, matrix.outputs, folding.pe, acc_bits, is_exact(right, left))
-    return Price(bill, out, matrix.positions * folding.reuse, depth, 1.0, acc_bits, folding.reuse)
+    return Price(bill, out, matrix.positions * folding.reuse, depth, acc_bits, folding.reuse)
 
 
 def price_attention(site: Site) -> Price:
@@ -84,99 +74,32 @@ def price_attention(site: Site) -> Price:
     first = fold(nearest_reuse(site.reuse, scores.inputs, scores.outputs), scores.inputs, scores.outputs)
     second = fold(nearest_reuse(site.reuse, mix.inputs, mix.outputs), mix.inputs, mix.outputs)
     score_bits, acc_bits = sum_bits(scores.inputs, key, query), sum_bits(mix.inputs, value, chance)
-    bill, depth = _array(scores, first, key, query, score_bits, site)
-    tail, more = _array(mix, second, value, chance, acc_bits, site)
+    bill, depth = stored_array(scores, first, key, query, score_bits, site)
+    tail, more = stored_array(mix, second, value, chance, acc_bits, site)
     heads = prod(site.layer.in_shapes[1][:-2])
     soft = softmax(score_bits, site.dsp, site.dsp_type) + encode(18, spec)
     bill += tail + soft.times(first.pe)
     bill += _held(first, site.inputs[1].bits, heads) + _held(second, site.inputs[2].bits, heads)
-    bill += _vector(scores, first, site.inputs[0].bits) + _vector(mix, second, spec.bits)
+    bill += vector_feed(scores, first, site.inputs[0].bits) + vector_feed(mix, second, spec.bits)
     out = _result(site, mix.positions, mix.outputs, second.pe, acc_bits, is_exact(value, chance))
     cycles = scores.positions * max(first.reuse, second.reuse)
-    return Price(bill, out, cycles, depth + more + 8, 1.0, acc_bits, max(first.reuse, second.reuse))
+    return Price(bill, out, cycles, depth + more + 8, acc_bits, max(first.reuse, second.reuse))
 
 
-@lru_cache(maxsize=1 << 16)
-def constants_are_cheaper(layer: Layer, formats: LayerFormats, reuse: int, dsp: DspPolicy, dsp_type: str) -> bool:
-    """Whether the fully parallel layer with constant weights has fewer LUTs than the folded array, weights included;
-    False where the array would be in DSPs."""
-    if formats.weight is None or reuse <= 1:
-        return False
-    weights, acts = operand(formats.weight), operand(formats.acts[0])
-    if not is_exact(weights, acts):
-        return False
-    (matrix,) = products(layer)
-    folding = fold(reuse, matrix.inputs, matrix.outputs)
-    array = dot_product(weights, acts, folding.simd, sum_bits(layer.reduction, weights, acts), dsp, dsp_type)
-    stored = storage(ceil(folding.multipliers * formats.weight.stored_bits), reuse, "weights")
-    counts = expected_counts(weights.format, matrix.input_lanes, matrix.outputs, matrix.outputs // matrix.groups)
-    constant = constant_dot(weights, acts, matrix.input_lanes, counts)
-    folded = ARRAY_CONTROL_LUT + (1 + ARRAY_GLUE) * folding.pe * array.lut + stored.lut
-    return array.dsp == 0 and constant.lut < folded
-
-
-def _array(
-    matrix: Product, folding: Folding, weights: Operand, acts: Operand, acc_bits: int, site: Site
-) -> tuple[Bill, int]:
-    """Multipliers, trees and accumulators of all processing elements, with FINN's control; and the pipeline's depth."""
-    one = dot_product(weights, acts, folding.simd, acc_bits, site.dsp, site.dsp_type)
-    array = one.times(folding.pe)
-    columns = folding.simd * min(matrix.groups, folding.pe)
-    decode = weights.decode_lut * folding.multipliers + acts.decode_lut * columns
-    terms = [Term("control", "none", ARRAY_CONTROL_LUT + ARRAY_GLUE * array.lut)]
-    if decode:
-        terms.append(Term("decoders", "none", float(decode)))
-    levels = ceil(log2(folding.simd)) if folding.simd > 1 else 0
-    exact = is_exact(weights, acts)
-    width = product(weights, acts).width if exact else acc_bits
-    registers = 0 if array.dsp else folding.multipliers * width
-    registers += folding.pe * _rank_bits(folding.simd, width, LEVELS_A_STAGE)
-    stages = 3 if array.dsp else 1 + (not exact) * 4 + (weights.kind == "minifloat" or acts.kind == "minifloat")
-    return array + Bill(tuple(terms), ff=registers), 2 + stages + ceil(levels / LEVELS_A_STAGE)
-
-
-def _constant_array(site: Site, matrix: Product, weights: Operand, acts: Operand, acc_bits: int) -> tuple[Bill, int]:
+def _constant_array(site: Site, matrix: Product, weights: Operand, acts: Operand) -> tuple[Bill, int]:
     fan_out = matrix.outputs // matrix.groups
     counts = site.counts or expected_counts(weights.format, matrix.input_lanes, matrix.outputs, fan_out)
     bill = constant_dot(weights, acts, matrix.input_lanes, counts)
-    levels = ceil(log2(max(2, matrix.inputs))) + 2
-    width = acts.fixed_width + weights.magnitude
-    registers = matrix.outputs * (acc_bits + _rank_bits(matrix.inputs, width, CONSTANT_LEVELS_A_STAGE))
-    return bill + Bill(ff=registers), 1 + ceil(levels / CONSTANT_LEVELS_A_STAGE)
-
-
-def _rank_bits(operands: int, width: int, levels: int) -> int:
-    """Register bits inside a tree that has a rank of registers every `levels` levels, its root left out."""
-    bits, left = 0, ceil(operands / 2**levels)
-    while left > 1:
-        width += levels
-        bits += left * width
-        left = ceil(left / 2**levels)
-    return bits
+    return bill, 1 + constant_cost(acts, counts).latency
 
 
 def _feed(site: Site, matrix: Product, folding: Folding, bits: int) -> Bill:
-    """How the array gets its inputs: a window with line buffers, or a buffered vector."""
+    """How the array gets its inputs: a window with line buffers, or a vector."""
     layer = site.layer
     sliding = layer.kind == "conv" and prod(layer.kernel) > 1 and not layer.op.startswith("conv_transpose")
-    if not sliding and matrix.groups == 1:
-        return _vector(matrix, folding, bits)
-    columns = folding.simd * min(matrix.groups, folding.pe)
-    ways = ceil(matrix.input_lanes / columns)
-    select = bits * columns * ceil((ways - 1) / MUX_INPUTS_A_LUT)
-    bill = Bill((Term("input select", "none", float(select)),) if select else (), ff=matrix.input_lanes * bits)
-    if sliding:
-        bill += Bill((Term("window control", "none", WINDOW_CONTROL_LUT),))
-        bill += line_buffers(layer.in_shapes[0][2:], window_reach(layer), layer.in_shapes[0][1] * bits)
-    return bill
-
-
-def _vector(matrix: Product, folding: Folding, bits: int) -> Bill:
-    """One input vector: registers when all of it is read at once, else a double buffer read `simd` at a time."""
-    depth = matrix.inputs // folding.simd
-    if depth == 1:
-        return Bill(ff=matrix.inputs * bits)
-    return storage(folding.simd * bits, depth, "input buffer").times(2)
+    if not sliding:
+        return vector_feed(matrix, folding, bits)
+    return window_feed(layer, matrix, folding, bits, window_reach(layer))
 
 
 def _held(folding: Folding, bits: int, batch: int) -> Bill:
@@ -200,13 +123,6 @@ def _overlap(site: Site, folding: Folding, acc_bits: int) -> Bill:
     reach = tuple(max(k - s, 0) + 1 for k, s in zip(layer.kernel, stride, strict=True))
     rows = line_buffers(layer.out_shape[2:], reach, layer.out_shape[1] * acc_bits)
     return rows + Bill((Term("overlap adders", "none", float(folding.pe * acc_bits)),))
-
-
-def _need(site: Site, matrix: Product) -> float:
-    layer, stream = site.layer, site.inputs[0]
-    if layer.kind == "conv" and not layer.op.startswith("conv_transpose"):
-        return window_need(layer, layer.in_shapes[0][2:])
-    return 1.0 / matrix.positions if stream.words == matrix.positions else 1.0
 
 
 def _result(site: Site, words: int, channels: int, lanes: int, acc_bits: int, exact: bool) -> Stream:

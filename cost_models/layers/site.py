@@ -57,7 +57,8 @@ class Stream:
 
     def paced(self, interval: int) -> Stream:
         """The same tensor with no more lanes than pass all of it in `interval` cycles."""
-        return replace(self, lanes=max(1, min(self.channels, -(-self.words * self.channels // interval))))
+        word_cycles = max(1, interval // max(1, self.words))
+        return replace(self, lanes=-(-self.channels // word_cycles))
 
     def coded(self, spec: Scaled) -> Stream:
         """The same tensor as codes of `spec`."""
@@ -103,7 +104,6 @@ class Price:
     out : the stream it makes.
     cycles : cycles it is busy for one inference.
     depth : registers between a word in and its result.
-    need : share of the input that must have come before the first result.
     buffered : whether its inputs come through FIFOs of their own (fused layers have none).
     """
 
@@ -111,7 +111,6 @@ class Price:
     out: Stream
     cycles: int
     depth: int
-    need: float
     accumulator_bits: int = 0
     reuse: int = 1
     buffered: bool = True

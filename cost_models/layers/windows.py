@@ -7,11 +7,10 @@ from math import ceil, log2, prod
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.workload import Layer, Shape
 from hwsim.cost_models.bill import Bill, Term, total
+from hwsim.cost_models.laws.controls import window_control
 from hwsim.cost_models.layers.site import Price, Site, Stream
-from hwsim.cost_models.memory import storage
+from hwsim.cost_models.memory import of_counts, storage
 from hwsim.cost_models.operators.lanes import adder, larger_of_two, multiplier, table
-
-WINDOW_CONTROL_LUT = 300.0  # the constant of FINN's sliding-window unit
 
 
 def line_buffers(spatial: Shape, reach: tuple[int, ...], word_bits: int) -> Bill:
@@ -28,16 +27,6 @@ def window_reach(layer: Layer) -> tuple[int, ...]:
     """Input positions that a window spans on each axis, dilation included."""
     dilation = layer.dilation or (1,) * len(layer.kernel)
     return tuple((k - 1) * d + 1 for k, d in zip(layer.kernel, dilation, strict=True))
-
-
-def window_need(layer: Layer, spatial: Shape) -> float:
-    """Share of the input positions that come before the first window is complete."""
-    reach = window_reach(layer)
-    padding = layer.padding or (0,) * len(reach)
-    position = 0
-    for axis, (span, pad) in enumerate(zip(reach, padding, strict=True)):
-        position += max(span - 1 - pad, 0) * prod(spatial[axis + 1 :])
-    return min(1.0, (position + 1) / max(1, prod(spatial)))
 
 
 def price_pool(site: Site) -> Price:
@@ -58,13 +47,13 @@ def price_pool(site: Site) -> Price:
     if overlapping:
         bill = unit.times((taps - 1) * stream.lanes)
         bill += line_buffers(spatial, window_reach(layer), stream.word_bits)
-        bill += Bill((Term("window control", "none", WINDOW_CONTROL_LUT),), ff=taps * stream.word_bits)
+        control = window_control(spatial[-1], prod(spatial[:-1]), max(layer.kernel), max(layer.stride or (1,)), 0)
+        bill += of_counts("window control", "window_control", control) + Bill(ff=taps * stream.word_bits)
     else:  # one running result a column of outputs
         row = layer.out_shape[-1] if len(spatial) > 1 else 1
         bill = unit.times(stream.lanes) + storage(stream.lanes * bits, row * stream.word_cycles, "line buffers")
-    need = window_need(layer, spatial) if layer.kernel else 1.0
     out = Stream(out_words, stream.channels, bits, stream.lanes, out.kind, stream.float_scale, out.spec)
-    return Price(bill, out, stream.words * stream.word_cycles, 2, need)
+    return Price(bill, out, stream.words * stream.word_cycles, 2)
 
 
 def price_reduce(site: Site) -> Price:
@@ -92,9 +81,7 @@ def price_reduce(site: Site) -> Price:
     lanes = min(stream.lanes, channels)
     held = storage(stream.lanes * bits, stream.word_cycles, "accumulators")
     result = Stream(words, channels, out.bits, lanes, out.kind, stream.float_scale, out.spec)
-    return Price(
-        unit.times(stream.lanes) + held, result, stream.words * stream.word_cycles, 2, 1.0 if over_words else 0.0
-    )
+    return Price(unit.times(stream.lanes) + held, result, stream.words * stream.word_cycles, 2)
 
 
 def _sum_bits(stream: Stream, count: int) -> int:

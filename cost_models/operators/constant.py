@@ -1,134 +1,147 @@
-"""Dot products with constant weights: multipliers become adders of shifted inputs.
+"""Dot products with constant weights: an adder graph over the codes, or its mean where they are not known.
 
-A constant in canonical signed digits needs one adder less than it has nonzero digits; zero and powers of two need
-none (Avizienis 1961). Every odd constant is built once an input and shared by all outputs that use it, up to shifts
-and sign; the products are summed in a balanced tree, one LUT an output bit of each adder. There is no sharing between
-inputs, which tools like da4ml find: against four of its synthesised designs this count is about twice too high
-(see `evaluate`).
+Zeros and powers of two are wires and sub-expressions are shared, between inputs and outputs (see `adder_graph`). Above
+`MOST_PAIRS` pairs of digits no graph is built: the cost is then the mean over matrices with the digits that the codes
+have. LUTs are those that synthesis counts; inverters at carry chains, which it lists apart, are left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.core.accumulator import unit
-from hwsim.core.codes import WeightCodes, decode
-from hwsim.core.formats import Format, Minifloat, Power
+from hwsim.core.codes import WeightCodes
+from hwsim.core.formats import Format
+from hwsim.cost_models.adder_graph.build import Effort
+from hwsim.cost_models.adder_graph.cost import (
+    ConstantDotCost,
+    constant_dot_cost,
+    expected_cost,
+    format_range,
+    search_pairs,
+)
+from hwsim.cost_models.adder_graph.digits import multiples_of_weight
+from hwsim.cost_models.adder_graph.expected import DigitStatistics, digit_statistics, format_statistics
+from hwsim.cost_models.adder_graph.graph import width
 from hwsim.cost_models.bill import Bill, Term
 from hwsim.cost_models.operators.operand import Operand
 from hwsim.cost_models.operators.product import to_fixed_point_lut
 
+LEVELS_A_STAGE = 4  # adder levels between two registers: an assumption
+MOST_PAIRS = 400_000  # of digits within outputs, over a layer: a search of about 4 s
+BEST_PAIRS = 40_000  # up to which two graphs are tried, in about half a second
+# Interval ends over the middle. Of a graph: the largest error of the LUT rule over layers of several inputs that Yosys
+# 0.70 synthesised (tests, constant_dot_yosys.csv). Of a mean over given digits: that and the p90 of `expected.json`.
+# Of a mean over all codes of a format the low end is far, for weights of trained layers are mostly small: nine int4
+# layers of a small ResNet took 0.61 to 0.89 times the mean.
+GRAPH_ENDS, DIGITS_ENDS, FORMAT_ENDS = (0.97, 1.03), (0.89, 1.11), (0.60, 1.11)
+
 
 @dataclass(frozen=True, slots=True)
 class ConstantCounts:
-    """What a constant matrix asks for.
+    """The constant matrices of a layer, one a group.
 
     Attributes
     ----------
-    block_adders : adders that build the odd constants, over all inputs.
-    products : nonzero weights.
-    outputs : rows.
-    exact : counted in the actual codes; otherwise the mean over weights whose codes are all equally likely.
+    groups, outputs, inputs : matrices, and the shape of each.
+    digits : nonzero digits over all of them.
+    matrices : the integers, shape (groups, outputs, inputs); None where codes are not known, `digits` then being
+        those of codes that are all equally likely.
+    key : the integers as bytes, which equality goes by.
     """
 
-    block_adders: float
-    products: float
+    groups: int
     outputs: int
-    exact: bool
+    inputs: int
+    digits: DigitStatistics
+    matrices: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+    key: bytes = field(default=b"", repr=False)
 
+    @property
+    def exact(self) -> bool:
+        """Whether it holds the actual codes."""
+        return self.matrices is not None
 
-def signed_digits(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Nonzero digits of the canonical signed-digit form of non-negative integers below 2^61."""
-    v = np.asarray(values, dtype=np.int64)
-    digits: NDArray[np.int64] = np.bitwise_count(v ^ (3 * v)).astype(np.int64)
-    return digits
+    @property
+    def multiplier_share(self) -> float:
+        """Share of the adders, none being shared, that are within a weight and not between weights."""
+        within = self.groups * self.outputs * self.inputs * self.digits.nonzero * (self.digits.digits - 1.0)
+        used = self.inputs * self.digits.nonzero
+        between = self.groups * self.outputs * max(0.0, used - 1.0 + float(np.exp(-used)))
+        return within / (within + between) if within > 0 else 0.0
 
 
 def expected_counts(weights: Format, inputs: int, outputs: int, fan_out: int) -> ConstantCounts:
-    """Counts when codes are not known: `inputs` inputs, each feeding `fan_out` of `outputs` outputs.
-
-    `inputs * fan_out` weights are spread over the outputs.
-    """
-    odd, share, nonzero = _fundamentals(weights)
-    used = 1.0 - (1.0 - share) ** fan_out
-    adders = float((used * (signed_digits(odd) - 1)).sum()) if odd.size else 0.0
-    return ConstantCounts(inputs * adders, inputs * fan_out * nonzero, outputs, False)
+    """When codes are not known: `inputs` inputs in all, each feeding `fan_out` of `outputs` outputs."""
+    groups = outputs // fan_out
+    return ConstantCounts(groups, fan_out, inputs // groups, format_statistics(weights))
 
 
 def counts_of_codes(codes: WeightCodes, groups: int, transposed: bool) -> ConstantCounts:
-    """Exact counts of a weight tensor; a zero point is subtracted first."""
-    fmt = codes.spec.format
-    values = decode(codes.codes, fmt)
-    if codes.spec.zero_point:
-        values = values - codes.zero_point
-    multiples = np.rint(values / unit(fmt)).astype(np.int64)
-    if transposed:  # (in, out / groups, kernel): one row an input
-        columns = multiples.reshape(groups, multiples.shape[0] // groups, -1)
-    else:  # (out, in / groups x kernel): one row an output
-        columns = multiples.reshape(groups, multiples.shape[0] // groups, -1).transpose(0, 2, 1)
-    flat = np.ascontiguousarray(columns).reshape(-1, columns.shape[-1])
-    odd = _odd_part(np.abs(flat))
-    ordered = np.sort(odd, axis=1)
-    first = np.ones(ordered.shape, dtype=bool)
-    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    adders = np.where(first & (ordered > 1), signed_digits(ordered) - 1, 0).sum()
-    outputs = columns.shape[-1] * groups
-    return ConstantCounts(float(adders), float(np.count_nonzero(flat)), outputs, True)
+    """The matrices of a weight tensor: (out, in / groups, kernel), or (in, out / groups, kernel) if transposed."""
+    multiples = multiples_of_weight(codes)
+    found = multiples.reshape(groups, multiples.shape[0] // groups, -1)
+    if transposed:
+        found = found.transpose(0, 2, 1)
+    found = np.ascontiguousarray(found)
+    digits = digit_statistics(found.reshape(-1, found.shape[-1]))
+    return ConstantCounts(*found.shape, digits, found, found.tobytes())
 
 
 def constant_dot(weights: Operand, acts: Operand, inputs: int, counts: ConstantCounts) -> Bill:
-    """LUTs of all outputs of a constant matrix, one result a cycle; `inputs` counts the input lanes."""
-    a = acts.fixed_width
-    odd_bits = weights.significand - (1 if weights.kind == "int" and weights.signed else 0)
-    wide = a + weights.magnitude
-    terms = [
-        Term("constant multipliers", "constant", counts.block_adders * (a + odd_bits)),
-        Term("tree", "constant", counts.outputs * balanced_tree_bits(counts.products / counts.outputs, wide)),
-    ]
+    """LUTs and registers of all outputs, one result a cycle; `inputs` counts the input lanes.
+
+    The LUTs of a graph serve several purposes at once; they are shown as multipliers and tree in the proportion of
+    the adders that either needs without sharing.
+    """
+    cost = constant_cost(acts, counts)
+    ends = GRAPH_ENDS if cost.exact else DIGITS_ENDS if counts.exact else FORMAT_ENDS
+    share = counts.multiplier_share
+    parts = {"constant multipliers": share * cost.lut, "tree": (1.0 - share) * cost.lut}
+    terms = [Term(label, "constant", lut, lut * ends[0], lut * ends[1]) for label, lut in parts.items()]
     if decode_lut := to_fixed_point_lut(acts):
         terms.append(Term("decoders", "mf_dec", float(inputs * decode_lut)))
-    return Bill(tuple(terms))
+    return Bill(tuple(terms), ff=cost.ff)
 
 
-def balanced_tree_bits(operands: float, width: int) -> float:
-    """Output bits of all adders of a balanced tree over `operands` numbers of `width` bits; a mean number of
-    operands is interpolated."""
-    low = int(operands)
-    share = operands - low
-    return (1 - share) * _tree_bits(low, width) + (share * _tree_bits(low + 1, width) if share else 0.0)
+def constant_cost(acts: Operand, counts: ConstantCounts) -> ConstantDotCost:
+    """The graphs of all groups, with a register after every `LEVELS_A_STAGE` adder levels."""
+    low, high = format_range(acts.format)
+    if counts.matrices is not None and sum(search_pairs(m) for m in counts.matrices) <= MOST_PAIRS:
+        return _graphs(counts, low, high)
+    one = expected_cost(counts.digits, counts.outputs, counts.inputs, float(width(low, high)), low < 0, LEVELS_A_STAGE)
+    n = counts.groups
+    return ConstantDotCost(n * one.lut, n * one.inverters, n * one.adders, one.depth, n * one.ff, one.latency, False)
 
 
-@lru_cache(maxsize=65536)
-def _tree_bits(operands: int, width: int) -> int:
-    left, bits = operands, 0
-    while left > 1:
-        width += 1
-        bits += (left // 2) * width
-        left -= left // 2
-    return bits
+@lru_cache(maxsize=256)
+def _graphs(counts: ConstantCounts, low: int, high: int) -> ConstantDotCost:
+    """All groups; those with fewer stages wait for the longest in registers of their outputs."""
+    assert counts.matrices is not None
+    pairs = sum(search_pairs(m) for m in counts.matrices)
+    effort: Effort = "best" if pairs <= BEST_PAIRS else "fast"
+    ranges = [(low, high)] * counts.inputs
+    found = [constant_dot_cost(m, ranges, LEVELS_A_STAGE, effort=effort) for m in counts.matrices]
+    latency = max(cost.latency for cost in found)
+    waiting = sum(
+        (latency - c.latency) * _output_bits(m, low, high) for c, m in zip(found, counts.matrices, strict=True)
+    )
+    return ConstantDotCost(
+        sum(c.lut for c in found),
+        sum(c.inverters for c in found),
+        sum(c.adders for c in found),
+        max(c.depth for c in found),
+        sum(c.ff for c in found) + waiting,
+        latency,
+        True,
+    )
 
 
-@lru_cache(maxsize=1024)
-def _fundamentals(weights: Format) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
-    """Odd parts of all magnitudes, the share of codes with each, and the share of nonzero codes."""
-    if isinstance(weights, Minifloat):  # significands: an exponent only shifts
-        fields = (weights.max_magnitude_code >> weights.mantissa) + 1
-        low = np.arange(1 << weights.mantissa)
-        magnitudes = np.concatenate([low, *[low + (1 << weights.mantissa)] * (fields - 1)])
-        magnitudes = magnitudes[: weights.max_magnitude_code + 1]
-    elif isinstance(weights, Power):
-        magnitudes = np.abs(np.arange(-weights.max_code, weights.max_code + 1)) ** 2
-    else:
-        magnitudes = np.abs(np.rint(weights.values() / unit(weights)))
-    magnitudes = magnitudes.astype(np.int64)
-    odd, count = np.unique(_odd_part(magnitudes[magnitudes > 0]), return_counts=True)
-    return odd, count / magnitudes.size, float(np.count_nonzero(magnitudes)) / magnitudes.size
-
-
-def _odd_part(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    v = np.asarray(values, dtype=np.int64)
-    return np.where(v == 0, 0, v // np.maximum(v & -v, 1))
+def _output_bits(matrix: NDArray[np.int64], low: int, high: int) -> int:
+    """Bits of all outputs of a matrix."""
+    positive, negative = np.maximum(matrix, 0).sum(axis=1), np.minimum(matrix, 0).sum(axis=1)
+    least, most = positive * low + negative * high, positive * high + negative * low
+    return sum(width(int(a), int(b)) for a, b in zip(least, most, strict=True))

@@ -14,6 +14,7 @@ from hwsim.cost_models.bill import Bill, Term
 from hwsim.cost_models.operators.floating import FP32, float_adder_lut, float_product_lut
 from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, multiplier_lut, products_per_dsp, takes_dsp
 from hwsim.cost_models.operators.operand import Operand, is_exact
+from hwsim.cost_models.operators.priced import has_surface, multiplier, multiply_accumulate, term, tree
 from hwsim.cost_models.operators.product import Product, product
 
 FLOAT_ACCUMULATOR_BITS = 1 + FP32[0] + FP32[1]
@@ -39,6 +40,8 @@ def dot_product(
     """
     if not is_exact(weights, acts):
         return _block_dot(weights, acts, lanes, dsp, dsp_type)
+    if has_surface(weights, acts) and not _in_dsp(weights, acts, dsp):
+        return _synthesised_dot(weights, acts, lanes, acc_bits)
     multiply, one = multipliers(weights, acts, lanes, dsp, dsp_type)
     in_dsp = multiply.dsp > 0
     family = _array_family(one, lanes, in_dsp)
@@ -48,6 +51,28 @@ def dot_product(
         Term("accumulators", family, float(acc_bits)),
     )
     return multiply + Bill(sums, ff=acc_bits)
+
+
+def _synthesised_dot(weights: Operand, acts: Operand, lanes: int, acc_bits: int) -> Bill:
+    if lanes == 1:
+        family, one = multiply_accumulate(weights, acts, acc_bits)
+        whole = term("multipliers", one, family)
+        rest = max(0.0, whole.lut - acc_bits)
+        low, high = (max(0.0, (end or 0.0) - acc_bits) for end in (whole.low, whole.high))
+        sums = Term("accumulators", "fold_accumulator", whole.lut - rest, whole.lut - rest, whole.lut - rest)
+        return Bill((Term("multipliers", family, rest, min(low, rest), max(high, rest)), sums), ff=acc_bits)
+    family, one = multiplier(weights, acts)
+    terms = (
+        term("multipliers", one, family, lanes),
+        term("tree", tree(lanes, product(weights, acts).width), "adder_tree"),
+        Term("accumulators", "fold_accumulator", float(acc_bits), float(acc_bits), float(acc_bits)),
+    )
+    return Bill(terms, ff=acc_bits)
+
+
+def _in_dsp(weights: Operand, acts: Operand, dsp: DspPolicy) -> bool:
+    integers = weights.kind == acts.kind == "int"
+    return integers and takes_dsp(weights.significand, acts.significand, dsp)
 
 
 def multipliers(weights: Operand, acts: Operand, lanes: int, dsp: DspPolicy, dsp_type: str) -> tuple[Bill, Product]:
@@ -63,6 +88,9 @@ def multipliers(weights: Operand, acts: Operand, lanes: int, dsp: DspPolicy, dsp
         packed = ceil(lanes / products_per_dsp(w, a, dsp_type)) if tiles == 1 else lanes * tiles
         count = packed if dsp == "pack" else lanes * tiles
         return Bill((), 0, count, packed), one
+    if has_surface(weights, acts):
+        name, priced = multiplier(weights, acts)
+        return Bill((term("multipliers", priced, name, lanes),)), one
     family = {"int_su": "int_mul_su", "int_ss": "int_mul_ss"}.get(one.family, "mf_mul")
     parts = (("multipliers", one.multiply + one.exponent), ("shifters", one.shift), ("negate", one.negate))
     return Bill(tuple(Term(label, family, float(lut * lanes)) for label, lut in parts if lut)), one

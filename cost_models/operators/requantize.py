@@ -1,21 +1,23 @@
 """From an accumulator to the format of a tensor: scale, round, saturate, encode.
 
-Sources: a shift-only requantizer is wiring, a rounding adder over the accumulator and a clip of the output bits; a
-float scale is a multiplier by its 24-bit significand (FINN's multiplier law or DSPs); codes without equally spaced
-values take one comparator a threshold, FINN's (2^b - 1) x accumulator; the minifloat encoder is a sign-magnitude
-conversion, a leading-one detector, a normalising shifter over 2^e binades, a rounding adder and a clip.
+Shift-only requantizers, minifloat encoders and threshold units are priced by the surfaces of synthesised units, with a
+shift or a drop in the middle of the accumulator. A float scale is a multiplier by its 24-bit significand (FINN's
+multiplier law or DSPs).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from math import ceil
+from typing import Any
 
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.formats import Binary, Int, Minifloat, Native, Power, canonical
 from hwsim.core.scaled import Scaled
 from hwsim.cost_models.bill import Bill, Term
+from hwsim.cost_models.composed import Priced, price_of
 from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, multiplier_lut, takes_dsp
+from hwsim.cost_models.operators.priced import term
 
 FLOAT_SCALE_BITS = 24
 
@@ -44,12 +46,19 @@ def encode(acc_bits: int, target: Scaled, family: str = "requant") -> Bill:
     """Round and saturate one lane to the codes of `target`."""
     fmt = canonical(target.format)
     if isinstance(fmt, Int):
-        zero_point = fmt.bits + 1 if target.zero_point else 0
-        bill = Bill((Term("requantize", family, float(rounding_lut(acc_bits, fmt.bits) + zero_point)),))
+        fields = {"in_bits": acc_bits, "shift": max(0, acc_bits - fmt.bits) // 2, "out_bits": fmt.bits}
+        fields |= {"signed": fmt.signed, "narrow": fmt.narrow}
+        bill = Bill((term("requantize", _price("shift_requantize", fields), "shift_requantize"),))
+        if target.zero_point:
+            bill += Bill((Term("requantize", family, float(fmt.bits + 1)),))
     elif isinstance(fmt, Minifloat):
-        bill = Bill((Term("encode", "none", float(minifloat_encoder_lut(acc_bits, fmt))),))
+        span = fmt.mantissa + (1 << fmt.exponent) - 1  # bits from the smallest step to the largest value
+        fields = {"in_bits": acc_bits, "drop": max(acc_bits - span, 1) // 2, "e": fmt.exponent, "m": fmt.mantissa}
+        fields |= {"signed": fmt.signed}
+        bill = Bill((term("encode", _price("minifloat_encode", fields), "minifloat_encode"),))
     elif isinstance(fmt, Power):
-        bill = Bill((Term("encode", "thresholds", float((2**fmt.bits - 1) * acc_bits)),))
+        fields = {"in_bits": acc_bits, "out_bits": fmt.bits, "constant": True, "seed": 0}
+        bill = Bill((term("encode", _price("thresholds", fields), "thresholds"),))
     elif isinstance(fmt, Binary):
         bill = Bill((Term("encode", "none", 1.0),))
     else:
@@ -59,15 +68,8 @@ def encode(acc_bits: int, target: Scaled, family: str = "requant") -> Bill:
     return bill
 
 
-def rounding_lut(acc_bits: int, out_bits: int) -> int:
-    """A rounding adder over the accumulator and a clip of the output: acc + out."""
-    return acc_bits + out_bits
-
-
-def minifloat_encoder_lut(acc_bits: int, fmt: Minifloat) -> int:
-    """|acc|, leading one, normalising shift over 2^e binades (e stages, two a LUT), rounding, clip."""
-    magnitude = acc_bits if fmt.signed else 0
-    return magnitude + acc_bits + acc_bits * ceil(fmt.exponent / 2) + (fmt.mantissa + 2) + fmt.bits
+def _price(family: str, fields: dict[str, Any]) -> Priced:
+    return price_of(family, tuple(fields.items()))
 
 
 def _to_float_lut(acc_bits: int, fmt: Native) -> int:

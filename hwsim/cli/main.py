@@ -14,7 +14,7 @@ from contextlib import nullcontext
 
 import typer
 
-from hwsim.cli import catalogue, demo, doctor, explore, export, quantize
+from hwsim.cli import calibrate, catalogue, demo, doctor, explore, export, quantize, synth
 from hwsim.cli import cost as cost_verb
 from hwsim.cli import predict as predict_verb
 from hwsim.cli.output import emit_error, keep_stdout_clean
@@ -42,6 +42,8 @@ app.command("predict")(predict_verb.run)
 app.command("explore")(explore.run_explore)
 app.command("report")(explore.run_report)
 app.command("export")(export.run)
+app.command("synth")(synth.run)
+app.command("calibrate")(calibrate.run)
 app.command("formats")(catalogue.run_formats)
 app.command("devices")(catalogue.run_devices)
 app.command("parts")(catalogue.run_parts)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hwsim.core.errors import InputError
+
+if TYPE_CHECKING:
+    from hwsim.core.explain import Explanation
 
 Stage = Literal["formula", "hls", "synthesis", "post_route", "kernel", "end_to_end"]
 Fits = Literal["yes", "no", "uncertain"]
@@ -80,8 +83,55 @@ class LayerCost:
 
 
 @dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy of one inference.
+
+    Attributes
+    ----------
+    unit : of every figure.
+    label : `relative` where only ratios between designs mean anything.
+    table : the name of the table of coefficients.
+    layers : energy by layer and, in each, by cause.
+    """
+
+    unit: str
+    label: str
+    table: str
+    layers: Mapping[str, Mapping[str, float]]
+
+    @property
+    def causes(self) -> dict[str, float]:
+        """The whole network's energy by cause."""
+        found: dict[str, float] = {}
+        for causes in self.layers.values():
+            for cause, value in causes.items():
+                found[cause] = found.get(cause, 0.0) + value
+        return found
+
+    @property
+    def total(self) -> float:
+        return sum(self.causes.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "total": self.total,
+            "unit": self.unit,
+            "label": self.label,
+            "table": self.table,
+            "causes": self.causes,
+            "layers": {name: dict(causes) for name, causes in self.layers.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """FPGA resources and time of a network or an operator on one part."""
+    """FPGA resources and time of a network or an operator on one part.
+
+    Attributes
+    ----------
+    available : what the part has of each resource (`lut`, `ff`, `dsp`, `bram18`), where it is known.
+    energy : of one inference, where it was asked for.
+    """
 
     part: str
     lut: Interval
@@ -94,6 +144,8 @@ class Cost:
     fits: Fits
     layers: tuple[LayerCost, ...]
     notes: tuple[str, ...] = ()
+    available: Mapping[str, int] = field(default_factory=dict)
+    energy: Energy | None = None
 
     @property
     def intervals(self) -> dict[str, Interval]:
@@ -105,7 +157,15 @@ class Cost:
             {"part": self.part, "clock_mhz": self.clock_mhz}
             | {name: interval.as_dict() for name, interval in self.intervals.items()}
             | {"fits": self.fits, "layers": [layer.as_dict() for layer in self.layers], "notes": list(self.notes)}
+            | ({"available": dict(self.available)} if self.available else {})
+            | ({"energy": self.energy.as_dict()} if self.energy is not None else {})
         )
+
+    def explain(self) -> Explanation:
+        """What costs what and why, in words and as tables."""
+        from hwsim.core.explain import explain
+
+        return explain(self)
 
     def _repr_html_(self) -> str:
         head = f"<b>{escape(self.part)}</b>, fits: {self.fits}"

@@ -43,14 +43,14 @@ def one(layer: Layer, shape: tuple[int, ...] = SHAPE) -> Cost:
 def test_a_linear_layer_by_hand() -> None:
     # 8 inputs, 4 outputs, reuse 4: 2 products a dot product, 4 dot products; K = 8 signed int4: 1 + bit_length(392)
     made = cost(nets.chain(8, 4), reuse=4, dsp="never").layers[0]
-    array = 4 * (2 * 24 + 3 * 8 + 10)
     assert made.accumulator_bits == 10 and made.reuse == 4 and made.cycles == 4
-    assert made.terms["multipliers"] == 192 and made.terms["tree"] == 96 and made.terms["accumulators"] == 40
-    assert made.terms["control"] == pytest.approx(300 + 0.1 * array)
-    assert made.terms["weights"] == 8 * 4  # four words of 8 weights of 4 bits in LUTRAM
-    assert made.terms["input buffer"] == 2 * 2 * 4 and made.terms["bias"] == 40
-    # the input FIFO holds a word of 32 bits, the output FIFO one of 40: 2 + bits / 2 each
-    assert made.terms["fifo"] == (2 + 16) + (2 + 20)
+    assert made.terms["multipliers"] == 8 * 11  # two Booth digits over four bits
+    assert made.terms["tree"] == pytest.approx(4 * 8, rel=0.1) and made.terms["accumulators"] == 40
+    assert made.terms["control"] < 15  # counts four words
+    assert made.terms["weights"] < 8  # of 32 functions of two address bits, four take a LUT
+    assert made.terms["bias"] == 40
+    # the input FIFO holds words of 32 bits, the output FIFO words of 40: registers of two words each
+    assert made.terms["fifo"] == (32 + 5) + (40 + 5)
 
 
 @pytest.mark.exact
@@ -71,7 +71,8 @@ def test_codes_replace_the_mean() -> None:
     zeros = WeightCodes(np.zeros((4, 8), dtype=np.int64), spec, none + 1, none)
     mean = cost(workload).layers[0].terms
     free = cost(workload, codes={"fc": powers}).layers[0].terms
-    assert free["constant multipliers"] == 0 and free["tree"] > mean["tree"]
+    assert free["constant multipliers"] == 0 < mean["constant multipliers"]
+    assert 0 < free["tree"] < sum(mean[name] for name in ("constant multipliers", "tree"))
     assert cost(workload, codes={"fc": zeros}).layers[0].terms["tree"] == 0
     assert any("their own codes" in note for note in cost(workload, codes={"fc": _random_codes(8, 4)}).notes)
     with pytest.raises(InputError, match="32 weight codes"):
@@ -131,11 +132,21 @@ def test_legal_reuse_is_hls4mls() -> None:
 
 
 @pytest.mark.exact
-def test_a_reuse_that_does_not_divide_is_moved_and_said() -> None:
-    made = cost(nets.chain(8, 4), reuse=3)
-    assert made.layers[0].reuse == 2
-    assert any("reuse 3" in note and "2 is built" in note for note in made.notes)
+def test_one_factor_for_all_is_moved_where_it_does_not_divide() -> None:
+    made = cost(nets.small_residual(), reuse=4)  # 72 x 8 and 128 x 10 products, but 9 x 8 in the first layer
+    assert {layer.name: layer.reuse for layer in made.layers if layer.reuse > 1} == {"conv1": 3, "conv2": 4, "fc": 4}
+    assert [note for note in made.notes if "is built" in note] == [
+        "conv1: reuse 4 does not divide the layer, 3 is built"
+    ]
     assert cost(nets.chain(8, 4), reuse={"fc": 8}).layers[0].reuse == 8
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(("reuse", "hint"), [(3, "2 and 4"), ({"fc": 3}, "2 and 4"), (100, "32"), ({"fc": 0}, "1")])
+def test_an_illegal_reuse_is_refused_with_the_nearest_legal_one(reuse: int | dict[str, int], hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        cost(nets.chain(8, 4), reuse=reuse)
+    assert caught.value.where == "layer fc" and caught.value.hint == f"nearest legal: {hint}"
 
 
 @pytest.mark.exact
@@ -145,6 +156,8 @@ def test_a_reuse_that_does_not_divide_is_moved_and_said() -> None:
         ({"reuse": 0}, "reuse 0"),
         ({"reuse": {"fcc": 2}}, "no layer 'fcc'"),
         ({"reuse": "fast"}, "reuse = 'fast'"),
+        ({"reuse": 2, "target_ii_cycles": 9}, "a target interval for a design that is given"),
+        ({"reuse": "auto", "target_ii_cycles": 0}, "an interval of 0 cycles"),
         ({"arch": "dataflov"}, "arch = 'dataflov'"),
         ({"dsp": "maybe"}, "dsp = 'maybe'"),
         ({"arch": "overlay", "array": (0, 4)}, "an array of 0 x 4"),
@@ -348,8 +361,8 @@ def test_an_overlay_is_bound_by_memory_where_weights_are_read_once() -> None:
     seconds = 1024 * 1024 / (PART.dram_gbps * 1e9)
     assert made.latency_us.mid == pytest.approx(seconds * 1e6, rel=0.01)
     layer = nets.network("c", (1, 32, 16, 16), [nets.conv("c", "x", (1, 32, 16, 16), 32)])
-    assert cost(layer, "int8", "int8", arch="overlay", array=(32, 32)).ii_cycles.mid == 256 * 9
-    assert cost(layer, "int8", "int8", arch="overlay", array=(16, 32)).ii_cycles.mid == 256 * 9 * 2
+    wide, narrow = (cost(layer, "int8", "int8", arch="overlay", array=(pe, 32)).ii_cycles.mid for pe in (32, 16))
+    assert 256 * 9 < wide < 256 * 9 + 40 and 2 * 256 * 9 < narrow < 2 * 256 * 9 + 40  # and the fill of the array
 
 
 @pytest.mark.exact

@@ -9,18 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwsim.core.codes import WeightCodes
 from hwsim.core.errors import InputError, UnsupportedError
 from hwsim.core.formats import default_grid
 from hwsim.core.scaled import parse
 from hwsim.cost_models import part, unit_cost
 from hwsim.cost_models.memory import bram18, fifo, storage
-from hwsim.cost_models.operators.constant import balanced_tree_bits, counts_of_codes, expected_counts, signed_digits
 from hwsim.cost_models.operators.dot import dot_product, sum_bits
 from hwsim.cost_models.operators.multiplier import dsp_tiles, multiplier_lut, products_per_dsp, takes_dsp
 from hwsim.cost_models.operators.operand import operand
 from hwsim.cost_models.operators.product import product, to_fixed_point_lut
 from hwsim.cost_models.operators.requantize import requantize
+from hwsim.cost_models.synthesis.table import SHIPPED, read_table
 
 PART = part("zcu102")
 BITS = st.integers(2, 16)
@@ -47,18 +46,35 @@ def test_multiplier_law_by_hand(w: int, a: int, count: int) -> None:
     assert multiplier_lut(w, a) == count
 
 
-@pytest.mark.exact
-def test_int4_mac_is_finns_terms() -> None:
-    # (2 ceil(8/6) - 1) 8 = 24, one tree width 8, accumulator 1 + bit_length(64 7 15) = 14
-    assert lut("mac", "int4", "uint4") == 24 + 8 + 14
+@pytest.mark.truth
+@pytest.mark.parametrize("family", ["int_mac", "minifloat_mac", "minifloat_int_mac"])
+def test_macs_are_those_of_synthesis(family: str) -> None:
+    """Half within 1 % (integers) or 3 %, nine in ten within 8 %; of integers, narrow pairs whose product Yosys maps to
+    a table or joins with the accumulator are up to 30 % off."""
+    errors = []
+    for row in read_table(SHIPPED):
+        v = row.values
+        if row.family != family or row.flow != "base" or not v.get("a_signed", True):
+            continue
+        w = f"int{v['w_bits']}" if "w_bits" in v else f"e{v['ew']}m{v['mw']}"
+        a = f"int{v['a_bits']}" if "a_bits" in v else f"e{v['ea']}m{v['ma']}"
+        sides = [op(text) for text in (w, a) if text not in ("int1", "e1m0")]
+        if len(sides) == 2 and all(side.kind in ("int", "minifloat") for side in sides):
+            kinds = {side.kind for side in sides}
+            if kinds == {"int"} and "w_bits" not in v:
+                continue  # E1 formats are integers here
+            bill = dot_product(sides[0], sides[1], 1, v["acc_bits"], "never")
+            errors.append(abs(bill.lut / row.lut - 1))
+    assert len(errors) > 30
+    assert np.median(errors) <= (0.01 if family == "int_mac" else 0.03)
+    assert np.quantile(errors, 0.9) <= 0.08
 
 
 @pytest.mark.exact
-def test_minifloat_mac_is_the_construction() -> None:
+def test_the_product_of_two_minifloats_is_as_wide_as_the_construction() -> None:
     # E2M1 x E2M1: significands 2 x 2 -> 4, exponent adder 3, field 8 bits, shifts up to 4 = 3 stages -> 2 LUT a bit
     one = product(op("e2m1"), op("e2m1"))
     assert (one.multiply, one.exponent, one.shift, one.negate, one.width) == (4, 3, 16, 8, 9)
-    assert lut("mac", "e2m1", "e2m1") == 4 + 3 + 16 + 8 + 15
     # E4M3 x u8: significand 4 x 8 -> 36, no exponent adder, field 18 + 8, shifts up to 14 = 4 stages
     mixed = product(op("e4m3"), op("uint8"))
     assert (mixed.multiply, mixed.exponent, mixed.shift, mixed.negate) == (36, 0, 52, 26)
@@ -93,10 +109,14 @@ def test_zero_points_widen_by_a_bit() -> None:
     assert op("uint8+zp").signed
 
 
-@pytest.mark.exact
+@pytest.mark.truth
 def test_dot_product_of_four() -> None:
+    """Four multipliers of 13 LUTs, a tree over four products of 8 bits, an accumulator; and that is their sum."""
     bill = dot_product(op("int4"), op("uint4"), 4, 18, "never")
-    assert bill.by_label() == {"multipliers": 96.0, "tree": 56.0, "accumulators": 18.0}
+    rows = {row.name: row.lut for row in read_table(SHIPPED) if row.flow == "base"}
+    terms = bill.by_label()
+    assert terms["multipliers"] == 4 * rows["int_mul_s4_u4"] == 52 and terms["accumulators"] == 18
+    assert terms["tree"] == pytest.approx(rows["adder_tree_4xs8"], rel=0.05)
     assert (bill.ff, bill.dsp) == (18, 0)
 
 
@@ -140,65 +160,24 @@ def test_block_ram_shapes() -> None:
         *(1, 2, 1, 1, 1, 2)
     ]
     assert storage(8, 1, "x").ff == 8 and storage(8, 1, "x").lut == 0
-    assert storage(8, 64, "x").lut == 8 and storage(8, 64, "x").bram18 == 0
+    assert storage(8, 64, "x").lut == 16 and storage(8, 64, "x").bram18 == 0  # two ports, 7 bits a block of 8 LUTs
+    assert storage(8, 64, "weights").lut == 8
     assert storage(8, 65, "x").lut == 0 and storage(8, 65, "x").bram18 == 1
 
 
 @pytest.mark.exact
-def test_fifo_is_finns_formula() -> None:
-    assert fifo(8, 16).lut == 2 * 4 + 1 * 4
+def test_fifos() -> None:
+    assert fifo(8, 16).lut == 8 + 2 * 4 + 3  # shift registers, a counter and its comparisons
     assert fifo(32, 512).bram18 == 1
-    assert fifo(32, 32).ff == 48  # as the synthesised one
-
-
-@pytest.mark.exact
-def test_signed_digits_against_recoding() -> None:
-    def recode(v: int) -> int:
-        count = 0
-        while v:
-            if v & 1:
-                count, v = count + 1, v - (2 - (v & 3))
-            v >>= 1
-        return count
-
-    values = np.arange(2048)
-    assert signed_digits(values).tolist() == [recode(int(v)) for v in values]
-
-
-@pytest.mark.exact
-def test_constant_counts_of_codes_by_hand() -> None:
-    codes = np.array([[3, 5], [0, -4], [-6, 5]])  # input 0: odd part 3 (twice); input 1: 5 (twice) and a power of two
-    weights = WeightCodes(codes, parse("int4"), np.ones((1, 1)), np.zeros((1, 1)))
-    counts = counts_of_codes(weights, 1, False)
-    assert (counts.block_adders, counts.products, counts.outputs, counts.exact) == (2.0, 5.0, 3, True)
-
-
-@pytest.mark.exact
-def test_expected_counts_are_the_mean_over_codes() -> None:
-    rng = np.random.default_rng(0)
-    expected = expected_counts(parse("int5").format, 24, 16, 16)
-    drawn = []
-    for _ in range(200):
-        codes = rng.integers(-15, 16, (16, 24))
-        drawn.append(counts_of_codes(WeightCodes(codes, parse("int5"), np.ones((1, 1)), np.zeros((1, 1))), 1, False))
-    assert np.mean([c.block_adders for c in drawn]) == pytest.approx(expected.block_adders, rel=0.02)
-    assert np.mean([c.products for c in drawn]) == pytest.approx(expected.products, rel=0.01)
-
-
-@pytest.mark.exact
-def test_tree_bits_by_hand() -> None:
-    assert balanced_tree_bits(8, 4) == 4 * 5 + 2 * 6 + 7
-    assert balanced_tree_bits(5, 4) == 2 * 5 + 6 + 7
-    assert balanced_tree_bits(1, 4) == 0
-    assert balanced_tree_bits(2.5, 4) == (balanced_tree_bits(2, 4) + balanced_tree_bits(3, 4)) / 2
+    assert fifo(32, 32).ff == 7
 
 
 @pytest.mark.exact
 def test_requantizers() -> None:
     shift = requantize(16, parse("int4", scale="pow2"), False, "never", "DSP48E2")
-    assert shift.lut == 20
+    assert 7 <= shift.lut <= 13  # synthesised with shifts of 2 to 6: 9 to 11
     multiply = requantize(16, parse("int4"), True, "never", "DSP48E2")
-    assert multiply.lut == multiplier_lut(16, 24) + 20
+    assert multiply.lut == pytest.approx(multiplier_lut(16, 24) + shift.lut)
     assert requantize(16, parse("int4"), True, "auto", "DSP48E2").dsp == 1
     assert to_fixed_point_lut(op("e2m1")) == 8
 
@@ -206,18 +185,18 @@ def test_requantizers() -> None:
 @pytest.mark.property
 @given(BITS, BITS, st.integers(1, 4096), st.sampled_from(("mac", "mul", "dot", "requantize")))
 def test_integers_grow_with_bits(w: int, a: int, k: int, kind: str) -> None:
+    """By two bits a side: one bit more may save a digit's special case, in synthesis too."""
     here = lut(kind, f"int{w}", f"uint{a}", min(k, 64))
-    assert lut(kind, f"int{w + 1}", f"uint{a}", min(k, 64)) >= here
-    assert lut(kind, f"int{w}", f"uint{a + 1}", min(k, 64)) >= here
+    assert lut(kind, f"int{w + 2}", f"uint{a + 2}", min(k, 64)) >= here
 
 
 @pytest.mark.property
 @given(st.integers(2, 5), st.integers(0, 5), st.integers(2, 5), st.integers(0, 5))
 def test_minifloats_grow_with_each_field(we: int, wm: int, ae: int, am: int) -> None:
     here = lut("mac", f"e{we}m{wm}", f"e{ae}m{am}")
-    assert lut("mac", f"e{we + 1}m{wm}", f"e{ae}m{am}") > here
-    assert lut("mac", f"e{we}m{wm + 1}", f"e{ae}m{am}") > here
-    assert lut("mac", f"e{we}m{wm}", f"e{ae}m{am + 1}") > here
+    assert lut("mac", f"e{we + 1}m{wm}", f"e{ae}m{am}") >= here
+    assert lut("mac", f"e{we}m{wm + 1}", f"e{ae}m{am}") >= here
+    assert lut("mac", f"e{we}m{wm}", f"e{ae}m{am + 1}") >= here
 
 
 @pytest.mark.property
@@ -258,15 +237,14 @@ def test_every_unit_over_the_default_grid() -> None:
 def test_minifloat_to_integer_ratio_against_the_published_window() -> None:
     """Damsgaard et al. (TCAD 2025) report minifloat MACs at 1.2 to 2.8 times the integer MAC of equal width.
 
-    For E2 and E3 pairs the construction gives 0.93 to 1.52: about half of them fall short of the window, as the
-    synthesised units do (E2M1 45 LUT against 51 of a signed int4, E2M3 80 against 106). It is not bent to fit.
+    Of the pairs of E2 and E3 formats, 116 of 121 reach 1.2 and the most is 2.4; none falls below 1.
     """
     short = [f for f in default_grid() if str(f).startswith(("e2", "e3"))]
     ratios = [
         lut("mac", str(w), str(a)) / lut("mac", f"int{w.bits}", f"int{a.bits}") for w, a in pairs(short, repeat=2)
     ]
-    assert min(ratios) > 0.9 and max(ratios) < 2.8
-    assert sum(r >= 1.2 for r in ratios) == 67 and len(ratios) == 121
+    assert min(ratios) > 1 and max(ratios) < 2.8 and len(ratios) == 121
+    assert sum(r >= 1.2 for r in ratios) >= 110
     for wide in ("e4m3", "e5m2"):
         assert lut("mac", wide, wide) > 1.5 * lut("mac", "int8", "int8")
 

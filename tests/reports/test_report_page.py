@@ -31,7 +31,7 @@ EVIL = "</script><script>alert(1)</script><!-- {{ 7*7 }} ]]> \u2028 \" ' $x_1$ &
 def test_sections_are_there_in_order(page: str) -> None:
     parsed = ParsedPage(page)
     sections = [a["id"] for tag, a in parsed.tags if tag in ("section", "footer")]
-    assert sections == ["answer", "plots", "fronts", "designs", "trust", "network", "provenance"]
+    assert sections == ["answer", "plots", "fronts", "designs", "resources", "trust", "network", "provenance"]
     assert parsed.unclosed == []
     assert len(parsed.ids()) == len(set(parsed.ids())), "an id stands twice"
     targets = {

@@ -1,0 +1,85 @@
+"""The cost of hardware made of units: each unit by its surface or its law, summed.
+
+What synthesis saves across the border of two units is not in it: constants that reach the next unit, equal logic in
+two of them. Whole layers that were synthesised say how much that is (`layer_errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from hwsim.core.errors import UnsupportedError
+from hwsim.cost_models.laws.catalogue import LAWS
+from hwsim.cost_models.laws.counts import Counts
+from hwsim.cost_models.laws.errors import ends
+from hwsim.cost_models.rtl.unit import Unit, parameters
+from hwsim.cost_models.surface import FAMILIES, surface
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """Resources of one unit, or of several.
+
+    Attributes
+    ----------
+    counts : predicted.
+    low, high : ends of the interval of `counts.lut`.
+    out_of_domain : whether parameters lie beyond what was synthesised.
+    """
+
+    counts: Counts
+    low: float
+    high: float
+    out_of_domain: bool
+
+
+def price(unit: Unit) -> Priced:
+    """The cost of one unit.
+
+    Raises
+    ------
+    UnsupportedError
+        For a family without surface and law.
+    """
+    plain = {name: value for name, value in parameters(unit).items() if isinstance(value, int | str)}
+    return price_of(unit.family, tuple(plain.items()))
+
+
+@lru_cache(maxsize=1 << 16)
+def price_of(family: str, values: tuple[tuple[str, Any], ...]) -> Priced:
+    """The cost of a unit by its family and the fields of its class, as pairs."""
+    fields: Mapping[str, Any] = dict(values)
+    if family in LAWS:
+        counts = LAWS[family](fields)
+        return Priced(counts, *ends(family, counts.lut), False)
+    for name, known in FAMILIES.items():
+        if known.unit_family == family and known.holds(fields):
+            lut = surface(name).predict(fields)
+            ff = surface(name, "ff").predict(fields)
+            counts = Counts(float(lut.mid[0]), float(ff.mid[0]))
+            return Priced(counts, float(lut.low[0]), float(lut.high[0]), bool(lut.out_of_domain[0]))
+    raise UnsupportedError(f"no surface and no law for units {family!r}", where="cost", hint=", ".join(LAWS))
+
+
+def composed(parts: Iterable[tuple[Unit, int]]) -> Priced:
+    """The sum over units and how many there are of each.
+
+    Errors within one family are taken to go together, those of different families to be independent.
+    """
+    lut = ff = blocks = dsp = 0.0
+    below: dict[str, float] = {}
+    above: dict[str, float] = {}
+    outside = False
+    for unit, count in parts:
+        one = price(unit)
+        lut, ff = lut + count * one.counts.lut, ff + count * one.counts.ff
+        blocks, dsp = blocks + count * one.counts.bram18, dsp + count * one.counts.dsp
+        below[unit.family] = below.get(unit.family, 0.0) + count * (one.counts.lut - one.low)
+        above[unit.family] = above.get(unit.family, 0.0) + count * (one.high - one.counts.lut)
+        outside |= one.out_of_domain
+    low = lut - sum(v * v for v in below.values()) ** 0.5
+    high = lut + sum(v * v for v in above.values()) ** 0.5
+    return Priced(Counts(lut, ff, blocks, dsp), max(0.0, low), high, outside)

@@ -1,0 +1,128 @@
+"""Ends of a surface's intervals, from the errors of surfaces that lack some of its rows.
+
+Three questions, three ways of leaving out. Near: how wrong between rows of the data? Rows left out at random. Far:
+how wrong in a gap? All rows of one value of an axis left out, and those at random that had no near neighbours. Below
+and above, axis by axis: how wrong past the last value? All rows from a value on left out, a few of the largest or
+smallest values at a time; hyperparameters are then sought anew, since they are what the missing rows would have
+taught. Scores are log ratios over the stated standard deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.cost_models.surface.family import Axis, Family
+from hwsim.cost_models.surface.gaussian_process import Hyperparameters, fit_hyperparameters
+from hwsim.cost_models.surface.surface import FAR, NEAR, Law, Reach, Surface, above, below, process_of
+from hwsim.stats import ConformalBand, conformal_quantile
+
+Floats = NDArray[np.float64]
+Rows = Mapping[str, Floats]
+SEARCH_ROWS, AGAIN_ROWS = 160, 100  # rows on which hyperparameters are sought at first and anew
+_FOLDS = 10
+_NEAR_SHARE = 0.8  # of rows left out at random that count as near
+_MOST_OUT = 0.5  # share of rows that may be left out together
+_CUTS = (0.0, 0.1, 0.3)  # shares of rows left out at an end of an axis; one value at least
+_AGAIN_STEPS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    stratum: str
+    score: Floats
+    distance: Floats
+
+    def where(self, mask: NDArray[np.bool_], stratum: str) -> _Scores:
+        return _Scores(stratum, self.score[mask], self.distance[mask])
+
+
+def search(family: Family, law: Law, rows: Rows, start: Hyperparameters | None = None) -> Hyperparameters:
+    """Hyperparameters of log ratios of counts and law; from a start only a few steps are taken."""
+    columns = {axis.name: rows[axis.name] for axis in family.axes}
+    base = law.values(family, columns)
+    ratio = np.log((rows["count"] + law.offset) / base)
+    rows_used, steps = (SEARCH_ROWS, 0) if start is None else (AGAIN_ROWS, _AGAIN_STEPS)
+    picked = np.random.default_rng(0).permutation(len(base))[:rows_used]
+    return fit_hyperparameters(family.positions(columns)[picked], ratio[picked], base[picked], start, steps)
+
+
+def calibrate(family: Family, rows: Rows, law: Law, h: Hyperparameters, coverage: float) -> tuple[ConformalBand, Reach]:
+    """Ends by stratum, and the distances up to which they hold."""
+    n = len(rows["count"])
+    fold = np.random.default_rng(1).permutation(n) % min(_FOLDS, n)
+    random = [_scores(family, rows, law.offset, h, NEAR, fold == k) for k in range(int(fold.max()) + 1)]
+    near = float(np.quantile(np.concatenate([r.distance for r in random]), _NEAR_SHARE))
+    found = [part for r in random for part in (r.where(r.distance <= near, NEAR), r.where(r.distance > near, FAR))]
+    for axis in family.axes:
+        for out in _gaps(rows[axis.name]):
+            scores = _scores(family, rows, law.offset, h, FAR, out)
+            found.append(scores.where(scores.distance > near, FAR))
+        for stratum, sign in ((above(axis), 1.0), (below(axis), -1.0)):
+            for out in _ends(sign * rows[axis.name]):
+                found.append(_scores(family, rows, law.offset, h, stratum, out, anew=True))
+    most = max(float(f.distance.max(initial=0.0)) for f in found)
+    return _band(found, coverage), Reach(near, most)
+
+
+def _band(found: list[_Scores], coverage: float) -> ConformalBand:
+    """Ends by stratum. A stratum with too few scores for a rank has those of all sides together, or the worst score."""
+    strata = np.repeat([f.stratum for f in found], [len(f.score) for f in found])
+    scores = np.concatenate([f.score for f in found])
+    band = ConformalBand.fit(scores, coverage, strata=strata, symmetric=True)
+    sides = np.abs(scores[(strata != NEAR) & (strata != FAR)])
+    wide = conformal_quantile(sides, coverage)
+    if not np.isfinite(wide):
+        wide = float(np.abs(scores).max())
+    ends = {name: (low, high) if np.isfinite(high) else (-wide, wide) for name, (low, high) in band.ends.items()}
+    return ConformalBand(ends, band.residual, coverage)
+
+
+def _scores(
+    family: Family,
+    rows: Rows,
+    offset: float,
+    h: Hyperparameters,
+    stratum: str,
+    out: NDArray[np.bool_],
+    anew: bool = False,
+) -> _Scores:
+    """Of the rows left out, by a surface of the others."""
+    known = {name: values[~out] for name, values in rows.items()}
+    law = Law.of(family, known, offset)
+    if anew:
+        h = search(family, law, known, h)
+    held = Surface(family, "", law, process_of(family, law, h, known), _NO_BAND, Reach(1, 1), known)
+    log, scale, distance = held.raw({axis.name: rows[axis.name][out] for axis in family.axes})
+    return _Scores(stratum, (np.log(rows["count"][out] + offset) - log) / scale, distance)
+
+
+def _gaps(values: Floats) -> Iterator[NDArray[np.bool_]]:
+    """Rows of each value that is neither the smallest nor the largest."""
+    for value in np.unique(values)[1:-1]:
+        out = values == value
+        if out.mean() <= _MOST_OUT:
+            yield out
+
+
+def _ends(values: Floats) -> Iterator[NDArray[np.bool_]]:
+    """Rows of the largest values, for a few choices of how many; none with less than three values."""
+    if len(np.unique(values)) < 3:
+        return
+    seen = set()
+    for share in _CUTS:
+        out = values >= np.quantile(values, 1 - share)
+        if out.mean() <= _MOST_OUT and int(out.sum()) not in seen:
+            seen.add(int(out.sum()))
+            yield out
+
+
+def strata_of(axes: tuple[Axis, ...]) -> tuple[str, ...]:
+    """All names of strata."""
+    return (NEAR, FAR, *(side(axis) for axis in axes for side in (below, above)))
+
+
+_NO_BAND = ConformalBand({"": (0.0, 0.0)}, "log", 0.9)

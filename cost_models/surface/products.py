@@ -1,0 +1,121 @@
+"""Structural features of products: of integers, of minifloats, and of one with the other.
+
+They follow the units in `rtl`: a multiplier of significands, a shifter as wide as the product that moves it by the
+sum of both exponent fields, a conditional inversion that the next adder absorbs, and an accumulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.cost_models.surface.family import Columns
+from hwsim.cost_models.surface.multiplied import multiplied_luts
+
+Floats = NDArray[np.float64]
+
+
+def bit_length(values: Floats) -> Floats:
+    """Bits of integers held as floats, exact below 2^53."""
+    return np.where(values >= 1, np.frexp(values)[1], 0).astype(np.float64)
+
+
+def integer_product(c: Columns) -> dict[str, Floats]:
+    """Of a signed weight of w_bits and an activation of a_bits, signed where a_signed."""
+    w, a, signed = c["w_bits"], c["a_bits"], c["a_signed"]
+    return {"1": np.ones_like(w), "product": multiplied_luts(w, np.ones_like(w), a, signed)}
+
+
+@lru_cache(maxsize=1024)
+def tree_growth(lanes: int) -> int:
+    """Bits by which the sums of a tree of adders are wider than a summand, all adders together."""
+    level, growth = [1] * lanes, 0
+    while len(level) > 1:
+        above = [level[i] + level[i + 1] for i in range(0, len(level) - 1, 2)]
+        growth += sum((n - 1).bit_length() for n in above)
+        level = above + level[2 * len(above) :]
+    return growth
+
+
+def tree(lanes: Floats, bits: Floats) -> dict[str, Floats]:
+    """Of the adders over `lanes` summands of `bits` bits: how many, the bits of summands in them, and the growth."""
+    distinct, index = np.unique(np.rint(lanes).astype(np.int64), return_inverse=True)
+    growth = np.array([float(tree_growth(int(n))) for n in distinct])[index.reshape(lanes.shape)]
+    return {"adders": lanes - 1, "adder bits": (lanes - 1) * bits, "growth": growth}
+
+
+def minifloat_product(ew: Floats, mw: Floats, ea: Floats, ma: Floats) -> Mapping[str, Floats]:
+    """Widths inside an exact product of two minifloats; an integer of b bits is ea = 0, ma = b - 1.
+
+    Keys: `product` (partial product bits of the significands), `significand` (bits of their product), `reach`
+    (largest shift less the smallest), `stages` (bits of the shift), `width` (bits of the shifted product).
+    """
+    sw, sa = mw + 1, ma + 1
+    single = np.minimum(sw, sa) == 1
+    significand = np.where(single, np.maximum(sw, sa), sw + sa)
+    highest = np.where(ew > 1, 2.0**ew - 1, 0) + np.where(ea > 1, 2.0**ea - 1, 0)
+    reach = highest - (ew > 1) - (ea > 1)
+    return {
+        "product": np.where(single, np.maximum(sw, sa), sw * sa),
+        "significand": significand,
+        "reach": reach,
+        "stages": bit_length(highest),
+        "width": significand + reach,
+    }
+
+
+def fields_of(c: Columns) -> tuple[Floats, Floats, Floats, Floats]:
+    """ew, mw, ea, ma of two minifloats, or of a minifloat and an integer of a_bits."""
+    if "a_bits" in c:
+        return c["ew"], c["mw"], np.zeros_like(c["ew"]), c["a_bits"] - 1
+    return c["ew"], c["mw"], c["ea"], c["ma"]
+
+
+def shifted_product(c: Columns) -> dict[str, Floats]:
+    """Of minifloat weights (ew, mw) with minifloat (ea, ma) or integer (a_bits) activations.
+
+    A shifter by s stages passes about as many bits as the shifted product is wide, whatever s, since most of its inputs
+    are zero; only where bits of the significand overlap does every stage take a multiplexer a bit.
+    """
+    ew, mw, ea, ma = fields_of(c)
+    p = minifloat_product(ew, mw, ea, ma)
+    none = np.zeros_like(ew)
+    twos = c["a_signed"] if "a_bits" in c else none
+    codes = 1 + ew + mw + c["a_signed"] + ea + ma
+    whole = codes <= 6  # all of both codes fit one LUT
+    table = ~whole & (ew + mw + ea + ma <= 6)  # both magnitudes do
+    sig, fixed = p["significand"], p["reach"] == 0
+    added = np.minimum(ew, ea) > 1
+    single = np.minimum(mw, ma) == 0
+    found = {
+        "1": np.ones_like(ew),
+        "product": multiplied_luts(mw + 1, none, ma + 1, twos),
+        "significand": sig,
+        "significand stages": (sig - 1) * p["stages"],
+        "exponents": added,
+        "exponent bits": np.where(added, np.maximum(ew, ea), 0),
+        "width": p["width"],
+        "reach": p["reach"],
+        "fixed": fixed,
+        "fixed significand": fixed * sig,
+        "single": single,
+        "single width": single * p["width"],
+        "single significand": single * sig,
+        "signed": c["a_signed"],
+    }
+    found = {name: np.where(whole | table, 0.0, values) for name, values in found.items()}
+    tables = {"whole": whole * (p["width"] + c["a_signed"]), "table": table, "table width": table * p["width"]}
+    return found | tables
+
+
+def shifted_product_positions(c: Columns) -> list[Floats]:
+    """Where a product of minifloats lies among others: the smaller and the larger significand, the reach of the shift.
+
+    Which side is the weight does not matter, nor how the reach is shared between the sides.
+    """
+    ew, mw, ea, ma = fields_of(c)
+    reach = minifloat_product(ew, mw, ea, ma)["reach"]
+    return [np.log2(np.minimum(mw, ma) + 1), np.log2(np.maximum(mw, ma) + 1), np.log2(1 + reach), c["a_signed"]]

@@ -1,0 +1,150 @@
+"""Refitting surfaces on a table of synthesised units, and their errors before and after on units left out.
+
+Rows are left out a fold at a time, units of equal axes together. After: a fit of the other rows of the table,
+hyperparameters included. Before: the surface that there was, refitted without those rows of its own that are in the
+fold, so that rows that it has seen do not flatter it. Both are compared before their projection onto monotone tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.cost_models.surface.calibrate import search
+from hwsim.cost_models.surface.catalogue import family
+from hwsim.cost_models.surface.family import Family
+from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_surface
+from hwsim.cost_models.surface.gaussian_process import Hyperparameters
+from hwsim.cost_models.surface.surface import Law, Reach, Surface, process_of
+from hwsim.cost_models.surface.synthesised_rows import UnitRows
+from hwsim.stats import ConformalBand
+
+Floats = NDArray[np.float64]
+Rows = Mapping[str, Floats]
+Job = tuple[str, str, dict[str, list[float]], dict[str, Any] | None]
+FOLDS = 5
+_NO_BAND = ConformalBand({"": (0.0, 0.0)}, "log", 0.9)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refit:
+    """One surface on a table.
+
+    Attributes
+    ----------
+    surface : fitted to all rows.
+    before, after : |predicted - count| / count of each row left out (count + 1 where counts may be 0); `before` is
+        None where there was no such surface, and lacks folds that leave fewer than eight of its own rows.
+    """
+
+    surface: Surface
+    before: Floats | None
+    after: Floats
+
+
+def refit(rows: UnitRows, resource: str, old: Surface | None = None) -> Refit:
+    """A surface through rows of a table, in the place of an old one.
+
+    Raises
+    ------
+    InputError
+        With fewer than eight rows.
+    """
+    new = fit_surface(rows.family, rows.parameters, rows.counts[resource], resource)
+    after = _left_out(new, new.rows)
+    if old is None:
+        return Refit(new, None, after)
+    return Refit(new, after if _same(old.rows, new.rows) else _left_out(old, new.rows), after)
+
+
+def refit_all(
+    table: Mapping[str, UnitRows],
+    resources: Sequence[str],
+    old: Mapping[tuple[str, str], Surface],
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Refit]:
+    """A surface for each family with at least `LEAST_ROWS` rows and each resource, largest families first."""
+    chosen = sorted(((len(r), n) for n, r in table.items() if len(r) >= LEAST_ROWS), reverse=True)
+    keys = [(name, resource) for _, name in chosen for resource in resources]
+    if workers <= 1 or len(keys) <= 1:
+        for done, key in enumerate(keys, 1):
+            yield refit(table[key[0]], key[1], old.get(key))
+            if progress:
+                progress(done, len(keys))
+        return
+    jobs = [(*key, _plain(table[key[0]], key[1]), old[key].as_dict() if key in old else None) for key in keys]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for done, future in enumerate(as_completed([pool.submit(_run, job) for job in jobs]), 1):
+            data, before, after = future.result()
+            surface = Surface.from_dict(family(data["family"]), data)
+            yield Refit(surface, before, after)
+            if progress:
+                progress(done, len(keys))
+
+
+def _plain(rows: UnitRows, resource: str) -> dict[str, list[float]]:
+    """Columns that travel to another process: families are code and do not."""
+    columns = {name: np.asarray(values).tolist() for name, values in rows.parameters.items()}
+    return {**columns, "count": rows.counts[resource].tolist()}
+
+
+def _run(job: Job) -> tuple[dict[str, Any], Floats | None, Floats]:
+    name, resource, columns, old = job
+    parameters = {key: np.array(values) for key, values in columns.items() if key != "count"}
+    rows = UnitRows(family(name), parameters, {resource: np.array(columns["count"], dtype=np.float64)})
+    found = refit(rows, resource, None if old is None else Surface.from_dict(family(name), old))
+    return found.surface.as_dict(), found.before, found.after
+
+
+def _left_out(surface: Surface, tested: Rows) -> Floats:
+    """Relative errors on `tested` of the surface refitted without the units that are tested."""
+    groups = _groups(surface.family, tested)
+    own = _groups(surface.family, surface.rows)
+    fold_of = dict(zip(sorted(set(groups)), _folds(len(set(groups))), strict=True))
+    fold = np.array([fold_of[g] for g in groups])
+    errors = np.empty(len(fold))
+    offset = 0.0 if tested["count"].min() > 0 else 1.0
+    for k in range(int(fold.max()) + 1):
+        out = fold == k
+        known = np.array([fold_of.get(g) != k for g in own])
+        if known.sum() < LEAST_ROWS:
+            errors[out] = np.nan
+            continue
+        columns = {axis.name: tested[axis.name][out] for axis in surface.family.axes}
+        predicted = np.exp(_without(surface, known).raw(columns)[0]) - surface.law.offset
+        truth = tested["count"][out]
+        errors[out] = np.abs(np.maximum(predicted, 0.0) - truth) / (truth + offset)
+    return np.asarray(errors[~np.isnan(errors)])
+
+
+def _without(surface: Surface, known: NDArray[np.bool_]) -> Surface:
+    """The surface of some of its rows."""
+    if known.all():
+        return surface
+    kept = surface.family
+    rows = {name: values[known] for name, values in surface.rows.items()}
+    law = Law.of(kept, rows, surface.law.offset)
+    process = None
+    if surface.process is not None:
+        start: Hyperparameters = surface.process.hyperparameters
+        process = process_of(kept, law, search(kept, law, rows, start), rows)
+    return Surface(kept, surface.resource, law, process, _NO_BAND, Reach(1, 1), rows)
+
+
+def _folds(groups: int) -> list[int]:
+    return [int(f) for f in np.random.default_rng(0).permutation(groups) % min(FOLDS, groups)]
+
+
+def _groups(kept: Family, rows: Rows) -> list[tuple[float, ...]]:
+    return list(zip(*(rows[axis.name].tolist() for axis in kept.axes), strict=True))
+
+
+def _same(a: Rows, b: Rows) -> bool:
+    return set(a) == set(b) and all(np.array_equal(a[name], b[name]) for name in a)

@@ -1,0 +1,182 @@
+"""`hwsim calibrate`: fit the FPGA model again, to synthesised units or to reports of a vendor's tool."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwsim.cli import options
+from hwsim.cli.held_out import cached, percent, summary
+from hwsim.cli.output import ProgressLine, emit, table
+from hwsim.cli.vendor_factors import is_table, report_lines, to_reports
+from hwsim.core.errors import InputError, UnsupportedError, nearest
+
+if TYPE_CHECKING:
+    from hwsim.cost_models.surface import Surface
+    from hwsim.cost_models.surface.refit import Refit
+    from hwsim.cost_models.surface.synthesised_rows import UnitRows
+
+TARGETS = ("fpga", "gpu")
+_WORTH_WORKERS = 600  # rows of a table below which starting processes takes longer than the fits
+
+
+Target = Annotated[str, typer.Argument(metavar="fpga|gpu", help="what to calibrate")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILE..]",
+        help="a table that `hwsim synth` wrote [the one in the cache folder, else the shipped one], or reports of "
+        "a vendor's tool: Vivado utilization, HLS csynth, Quartus fit summary, a CSV of designs and counts",
+    ),
+]
+Estimates = Annotated[
+    list[Path] | None,
+    typer.Option("--estimate", "-e", metavar="FILE", help="what `hwsim cost --json` said of a design; repeatable"),
+]
+Units = Annotated[
+    Path | None, typer.Option("--units", metavar="FILE", help="table that holds the units reported on [shipped]")
+]
+OneStage = Annotated[
+    str | None, typer.Option("--stage", metavar="hls|synthesis|post_route", help="only reports of this stage")
+]
+Families = Annotated[
+    list[str] | None, typer.Option("--family", metavar="F", help="refit these surfaces only; repeatable [all]")
+]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="processes that refit [one a core]")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="the result [in the cache folder]")]
+
+
+def run(
+    target: Target,
+    files: Files = None,
+    estimate: Estimates = None,
+    units: Units = None,
+    stage: OneStage = None,
+    family: Families = None,
+    workers: Workers = None,
+    out: Out = None,
+    as_json: options.Json = False,
+) -> None:
+    """Refit the surfaces on a table of synthesised units, or derive factors from reports of a vendor's tool."""
+    if target not in TARGETS:
+        raise InputError(f"{target!r}", where="calibrate", hint=nearest(target, TARGETS))
+    if target == "gpu":
+        hint = "hwsim calibrate fpga exists; GPU latencies come from the models that hwsim predict names"
+        raise UnsupportedError("calibration to a GPU does not exist yet", where="calibrate gpu", hint=hint)
+    if workers is not None and workers < 1:
+        raise InputError(f"{workers}", where="--workers", hint="allowed: 1 and up")
+    start = time.perf_counter()
+    tables = [path for path in files or [] if is_table(path)]
+    if files and not tables:
+        _unused({"--family": family, "--workers": workers}, "reports")
+        document = to_reports(files, estimate or [], units, stage, out)
+        lines = report_lines
+    elif len(files or []) > 1:
+        hint = "either one table of synthesised units, or reports"
+        raise InputError(f"{len(files or [])} files, {len(tables)} of them tables", where="calibrate fpga", hint=hint)
+    else:
+        _unused({"--estimate": estimate, "--units": units, "--stage": stage}, "a table of synthesised units")
+        document = _to_synthesis(tables[0] if tables else _default_table(), family, workers, out)
+        lines = _synthesis_lines
+    document["seconds"] = round(time.perf_counter() - start, 1)
+    emit(document, as_json, lambda: lines(document))
+
+
+def _unused(given: Mapping[str, object], what: str) -> None:
+    for option, value in given.items():
+        if value:
+            raise InputError(f"has no meaning for {what}", where=option, hint="leave it out")
+
+
+def _default_table() -> Path:
+    from hwsim.cost_models.synthesis.table import SHIPPED
+
+    own = cached("synthesis", "units.csv")
+    return own if own.is_file() else SHIPPED
+
+
+def _to_synthesis(path: Path, names: list[str] | None, workers: int | None, out: Path | None) -> dict[str, Any]:
+    """Refit what the table has units of; surfaces that it has none of stay as they ship."""
+    from hwsim.cost_models.surface import shipped
+    from hwsim.cost_models.surface.fit import LEAST_ROWS
+    from hwsim.cost_models.surface.refit import refit_all
+    from hwsim.cost_models.surface.synthesised_rows import shipped_rows
+
+    rows = shipped_rows(path)
+    for name in names or []:
+        if name not in rows:
+            raise InputError(f"no units of {name!r} in {path}", where="--family", hint=nearest(name, rows))
+    chosen: dict[str, UnitRows] = {name: r for name, r in rows.items() if not names or name in names}
+    few = {name: len(r) for name, r in chosen.items() if len(r) < LEAST_ROWS}
+    if len(few) == len(chosen):
+        hint = f"at least {LEAST_ROWS} units of a family: hwsim synth --family F"
+        raise InputError("too few units to fit anything", where=str(path), hint=hint)
+    old = shipped.read_surfaces(shipped.FILE) if shipped.FILE.is_file() else {}
+    count = sum(len(r) for r in chosen.values())
+    processes = workers or (os.cpu_count() or 1 if count > _WORTH_WORKERS else 1)
+    progress = ProgressLine("refit")
+    found = sorted(refit_all(chosen, shipped.RESOURCES, old, processes, progress), key=_order)
+    kept = {**old, **{(one.surface.family.name, one.surface.resource): one.surface for one in found}}
+    target = out or cached("calibration", "surfaces.json")
+    _write(target, kept.values())
+    return {
+        "rows": count - sum(few.values()),
+        "error": {when: _by_resource(found, when) for when in ("before", "after")},
+        "families": [_family_row(one) for one in found],
+        "left_out": [{"family": name, "rows": n, "why": f"fewer than {LEAST_ROWS} units"} for name, n in few.items()],
+        "table": str(path),
+        "surfaces": str(target),
+    }
+
+
+def _write(path: Path, surfaces: Iterable[Surface]) -> None:
+    from hwsim.cost_models.surface.shipped import write_surfaces
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_surfaces(path, surfaces)
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror}", where=str(path), hint="another --out") from None
+
+
+def _order(one: Refit) -> tuple[str, int]:
+    return one.surface.family.name, ("lut", "ff").index(one.surface.resource)
+
+
+def _by_resource(found: Sequence[Refit], when: str) -> dict[str, dict[str, float | int] | None]:
+    """Errors of all families together, by resource; None where there was no surface before."""
+    import numpy as np
+
+    result: dict[str, dict[str, float | int] | None] = {}
+    for resource in dict.fromkeys(one.surface.resource for one in found):
+        values = [getattr(one, when) for one in found if one.surface.resource == resource]
+        known = [v for v in values if v is not None]
+        result[resource] = summary(np.concatenate(known)) if known else None
+    return result
+
+
+def _family_row(one: Refit) -> dict[str, Any]:
+    before = None if one.before is None else summary(one.before)
+    name, resource = one.surface.family.name, one.surface.resource
+    return {"family": name, "resource": resource, "before": before, "after": summary(one.after)}
+
+
+def _synthesis_lines(document: dict[str, Any]) -> Iterator[str]:
+    yield f"{document['rows']} units of {document['table']} refitted in {document['seconds']} s: {document['surfaces']}"
+    yield "errors on units left out, in percent: median (90 % of units below)"
+    rows = [(f["family"], f["resource"], *map(percent, (f["before"], f["after"]))) for f in document["families"]]
+    rows += [("all", n, percent(document["error"]["before"][n]), percent(a)) for n, a in _after(document)]
+    yield from table(("family", "resource", "before", "after"), rows)
+    for left in document["left_out"]:
+        yield f"note: {left['family']} left out: {left['rows']} rows, {left['why']}"
+    if any(f["before"] is None for f in document["families"]):
+        yield "note: where `before` is -, no surface ships"
+
+
+def _after(document: dict[str, Any]) -> list[tuple[str, Any]]:
+    return list(document["error"]["after"].items())

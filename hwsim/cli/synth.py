@@ -1,0 +1,151 @@
+"""`hwsim synth`: open synthesis of the units that the FPGA model prices."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwsim.cli import options
+from hwsim.cli.output import emit, table
+from hwsim.core.errors import InputError, VerificationError, nearest
+
+if TYPE_CHECKING:
+    from hwsim.cost_models.rtl.unit import Unit
+    from hwsim.cost_models.synthesis import Flow, Refusal, Row
+
+CHECKED_UNITS = 20
+
+
+def run(
+    family: Annotated[
+        list[str] | None, typer.Option("--family", metavar="F", help="family of units; repeatable [all]")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="at most so many new units")] = None,
+    flow: Annotated[str, typer.Option("--flow", metavar="base|dsp", help="without or with DSP blocks")] = "base",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="the table to continue [in the cache folder]")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help=f"synthesise {CHECKED_UNITS} random rows again and compare")
+    ] = False,
+    as_json: options.Json = False,
+) -> int:
+    """Synthesise units with Yosys into a table; what is in it is not repeated, so an interrupted run continues."""
+    from hwsim.cost_models.synthesis import FLOWS, experiment, families
+
+    if flow not in FLOWS:
+        raise InputError(f"{flow!r}", where="--flow", hint=nearest(flow, FLOWS))
+    if limit is not None and limit < 0:
+        raise InputError(f"{limit}", where="--limit", hint="0 and up")
+    units = [unit for name in family or families() for unit in experiment(name)]
+    path = out or _cached_table()
+    start = time.perf_counter()
+    document = _check(units, FLOWS[flow], path) if check else _extend(units, FLOWS[flow], path, limit)
+    document["seconds"] = round(time.perf_counter() - start, 1)
+    emit(document, as_json, lambda: _lines(document))
+    return 1 if document["failed"] else 0
+
+
+def _cached_table() -> Path:
+    from hwsim.zoo.weights import cache_folder
+
+    return cache_folder() / "synthesis" / "units.csv"
+
+
+def _extend(units: list[Unit], flow: Flow, path: Path, limit: int | None) -> dict[str, Any]:
+    """Synthesise what neither the table nor the shipped one has, and keep each batch as it ends."""
+    from hwsim.cost_models.synthesis import find_yosys, read_table, run_batches, synthesise, write_table
+    from hwsim.cost_models.synthesis.table import SHIPPED, key_of, merged
+
+    yosys = find_yosys()
+    rows = read_table(path)
+    known = {row.key: row for row in (*read_table(SHIPPED), *rows)}
+    keys = {key_of(unit, flow.options, yosys.tool): unit for unit in units}
+    shipped = [known[key] for key in keys if key in known]
+    missing = [unit for key, unit in keys.items() if key not in known][:limit]
+    rows = merged(rows, shipped)
+    new, failed = 0, list[dict[str, str]]()
+    progress = _Progress(len(missing))
+    try:
+        for outcome in run_batches(missing, flow, yosys.tool, partial(synthesise, yosys, flow)):
+            rows = merged(rows, outcome.rows)
+            write_table(path, rows)
+            new += len(outcome.rows)
+            failed += [_refusal(refused) for refused in outcome.refused]
+            progress(new + len(failed))
+    except KeyboardInterrupt:
+        sys.stderr.write(f"synth: {new} new rows are in {path}; the batch in flight is lost; run again to continue\n")
+        raise
+    if new == 0:
+        write_table(path, rows)
+    return {"rows": len(rows), "new": new, "failed": failed, "table": str(path), "tool": yosys.tool, "flow": flow.name}
+
+
+def _check(units: list[Unit], flow: Flow, path: Path) -> dict[str, Any]:
+    """Synthesise a random sample of the table again.
+
+    Raises
+    ------
+    VerificationError
+        Where a count differs.
+    """
+    from hwsim.cost_models.synthesis import find_yosys, read_table, run_batches, synthesise
+    from hwsim.cost_models.synthesis.table import SHIPPED, key_of
+
+    yosys = find_yosys()
+    rows = read_table(path) or read_table(SHIPPED)
+    known = {row.key: row for row in rows if row.flow == flow.name}
+    pairs = [(unit, known.get(key_of(unit, flow.options, yosys.tool))) for unit in units]
+    same = [(unit, row) for unit, row in pairs if row is not None]
+    if not same:
+        hint = "the same version of Yosys and the same generators are needed: run hwsim synth"
+        raise InputError(f"no row of these units made by {yosys.tool}", where=str(path), hint=hint)
+    sample = random.Random().sample(same, min(CHECKED_UNITS, len(same)))
+    expected = {row.name: row for _, row in sample}
+    failed = list[dict[str, str]]()
+    for outcome in run_batches([u for u, _ in sample], flow, yosys.tool, partial(synthesise, yosys, flow)):
+        failed += [_refusal(refused) for refused in outcome.refused]
+        for row in outcome.rows:
+            _compare(expected[row.name], row)
+    return {"rows": len(rows), "new": 0, "failed": failed, "table": str(path), "checked": len(sample)}
+
+
+def _compare(kept: Row, again: Row) -> None:
+    if kept.cells != again.cells:
+        message = f"{kept.name}: {kept.cells} in the table, {again.cells} now"
+        raise VerificationError(message, where="--check", hint="delete that row and run hwsim synth")
+
+
+def _refusal(refused: Refusal) -> dict[str, str]:
+    sys.stderr.write(f"synth: {refused.unit} failed: {refused.message}\n")
+    return {"unit": refused.unit, "family": refused.family, "message": refused.message}
+
+
+class _Progress:
+    """Lines on stderr: how many of all, and the seconds left at the pace so far."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._start = time.perf_counter()
+
+    def __call__(self, done: int) -> None:
+        left = (time.perf_counter() - self._start) / max(done, 1) * (self._total - done)
+        sys.stderr.write(f"synth: {done}/{self._total} units, about {left:.0f} s left\n")
+        sys.stderr.flush()
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    if "checked" in document:
+        yield f"{document['checked']} units synthesised again in {document['seconds']} s: as in {document['table']}"
+    else:
+        yield f"{document['new']} new of {document['rows']} rows in {document['seconds']} s: {document['table']}"
+    if document["failed"]:
+        rows = [(f["unit"], f["family"], f["message"].splitlines()[0]) for f in document["failed"]]
+        yield from table(("failed", "family", "why"), rows)
