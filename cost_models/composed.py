@@ -36,21 +36,19 @@ class Priced:
     out_of_domain: bool
 
 
-def price(unit: Unit) -> Priced:
-    """The cost of one unit.
+def price_of(family: str, fields: Mapping[str, Any]) -> Priced:
+    """The cost of a unit by its family and the fields of its class.
 
     Raises
     ------
     UnsupportedError
         For a family without surface and law.
     """
-    plain = {name: value for name, value in parameters(unit).items() if isinstance(value, int | str)}
-    return price_of(unit.family, tuple(plain.items()))
+    return _price(family, tuple((name, value) for name, value in fields.items() if isinstance(value, int | str)))
 
 
 @lru_cache(maxsize=1 << 16)
-def price_of(family: str, values: tuple[tuple[str, Any], ...]) -> Priced:
-    """The cost of a unit by its family and the fields of its class, as pairs."""
+def _price(family: str, values: tuple[tuple[str, Any], ...]) -> Priced:
     fields: Mapping[str, Any] = dict(values)
     if family in LAWS:
         counts = LAWS[family](fields)
@@ -74,7 +72,7 @@ def composed(parts: Iterable[tuple[Unit, int]]) -> Priced:
     above: dict[str, float] = {}
     outside = False
     for unit, count in parts:
-        one = price(unit)
+        one = price_of(unit.family, parameters(unit))
         lut, ff = lut + count * one.counts.lut, ff + count * one.counts.ff
         blocks, dsp = blocks + count * one.counts.bram18, dsp + count * one.counts.dsp
         below[unit.family] = below.get(unit.family, 0.0) + count * (one.counts.lut - one.low)

@@ -71,7 +71,7 @@ def build_pipeline(
     part: Part,
     reuse: Mapping[str, int],
     dsp: DspPolicy,
-    codes: Mapping[str, WeightCodes] | None = None,
+    constants: Mapping[str, ConstantCounts] | None = None,
     interval: int | None = None,
 ) -> Pipeline:
     """Price every layer in order and run the words of an inference through the network.
@@ -79,10 +79,10 @@ def build_pipeline(
     Parameters
     ----------
     reuse : cycles a position of each layer that multiplies.
-    codes : weight codes by layer; with them, constant multipliers are counted exactly.
+    constants : what the weights of fully parallel layers ask for, by layer (see `constants_of`); a mean without.
     interval : cycles of an inference that other layers have to keep up with; those of the slowest one by default.
     """
-    made = priced(workload, assignment, part, reuse, dsp, codes, interval)
+    made = priced(workload, assignment, part, reuse, dsp, constants, interval)
     streams = input_streams(workload, assignment)
     graph = assembled(workload, made, streams, None)
     channels = {name: price.out.channels for name, price in made.items()} | {n: s.channels for n, s in streams.items()}
@@ -100,7 +100,7 @@ def priced(
     part: Part,
     reuse: Mapping[str, int],
     dsp: DspPolicy,
-    codes: Mapping[str, WeightCodes] | None = None,
+    constants: Mapping[str, ConstantCounts] | None = None,
     interval: int | None = None,
 ) -> dict[str, Price]:
     """The price of every layer by name, without the FIFOs in front of it; parameters as for `build_pipeline`."""
@@ -112,8 +112,9 @@ def priced(
         if absorbed(workload, layer):
             made = folded(inputs[0])
         else:
-            counts = constant_counts(layer, codes) if codes and reuse.get(layer.name) == 1 else None
-            made = price_layer(layer, assignment, inputs, reuse.get(layer.name, 1), part, dsp, interval, counts)
+            factor = reuse.get(layer.name, 1)
+            counts = constants.get(layer.name) if constants and factor == 1 else None
+            made = price_layer(layer, assignment, inputs, factor, part, dsp, interval, counts)
         prices[layer.name], streams[layer.name] = made, made.out
     return prices
 
@@ -219,16 +220,26 @@ def formats_of(layer: Layer, assignment: Assignment) -> LayerFormats:
     return found
 
 
-def constant_counts(layer: Layer, codes: Mapping[str, WeightCodes]) -> ConstantCounts | None:
-    """What the constant weights of a layer ask for; None where their codes are unknown or not built from constants."""
-    found = codes.get(layer.name)
-    if found is None or layer.kind not in ("conv", "linear"):
-        return None
-    if found.codes.size != layer.weight_elements:
-        raise InputError(
-            f"{found.codes.size:,} weight codes", where=f"layer {layer.name}", hint=f"wanted: {layer.weight_elements:,}"
-        )
-    fmt = found.spec.format
-    if isinstance(found.spec.block, int) or isinstance(fmt, Native) or (isinstance(fmt, Power) and fmt.exponent != 0.5):
-        return None  # not built from constants
-    return counts_of_codes(found, layer.groups, layer.op.startswith("conv_transpose"))
+def constants_of(
+    workload: Workload, codes: Mapping[str, WeightCodes], search: bool = True
+) -> dict[str, ConstantCounts]:
+    """What the constant weights of layers ask for; layers whose codes are unknown or not built from constants lack.
+
+    Parameters
+    ----------
+    search : whether an adder graph is sought for each, as far as it is small; else the mean over matrices with as
+        many digits.
+    """
+    found = {}
+    for layer in workload.compute:
+        own = codes.get(layer.name)
+        if own is None or layer.kind not in ("conv", "linear"):
+            continue
+        if own.codes.size != layer.weight_elements:
+            hint = f"wanted: {layer.weight_elements:,}"
+            raise InputError(f"{own.codes.size:,} weight codes", where=f"layer {layer.name}", hint=hint)
+        fmt = own.spec.format
+        other = isinstance(fmt, Power) and fmt.exponent != 0.5
+        if not (isinstance(own.spec.block, int) or isinstance(fmt, Native) or other):
+            found[layer.name] = counts_of_codes(own, layer.groups, layer.op.startswith("conv_transpose"), search)
+    return found

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hwsim.core.assignment import Assignment
-from hwsim.core.codes import WeightCodes
 from hwsim.core.devices import Part
 from hwsim.core.errors import InfeasibleError, InputError
 from hwsim.core.workload import COMPUTE, Layer, Workload
@@ -22,7 +21,6 @@ from hwsim.cost_models.dataflow import (
     Pipeline,
     absorbed,
     build_pipeline,
-    constant_counts,
     fifo_bills,
     follows_lanes,
     input_streams,
@@ -52,7 +50,7 @@ def fitted_pipeline(
     assignment: Assignment,
     part: Part,
     dsp: DspPolicy,
-    codes: Mapping[str, WeightCodes] | None = None,
+    constants: Mapping[str, ConstantCounts] | None = None,
     target_ii_cycles: int | None = None,
 ) -> tuple[Pipeline, tuple[str, ...]]:
     """The fastest pipeline that fits a part, or the smallest one with at most `target_ii_cycles`; and notes.
@@ -69,7 +67,7 @@ def fitted_pipeline(
     """
     if target_ii_cycles is not None and target_ii_cycles < 1:
         raise InputError(f"an interval of {target_ii_cycles} cycles", where="target_ii_cycles", hint="at least 1")
-    prices = _Prices.of(workload, assignment, part, dsp, codes)
+    prices = _Prices.of(workload, assignment, part, dsp, constants or {})
     aim, found = target_ii_cycles, None
     for _ in range(ROUNDS):
         try:
@@ -110,7 +108,7 @@ class _Prices:
     assignment: Assignment
     part: Part
     dsp: DspPolicy
-    codes: Mapping[str, WeightCodes] | None
+    constants: Mapping[str, ConstantCounts]
     streams: dict[str, Stream]
     behind: dict[str, list[Layer]]
     others: list[Layer]
@@ -119,7 +117,6 @@ class _Prices:
     floor: int
     small: bool
     margin: float = 0.0
-    counts: dict[str, ConstantCounts | None] = field(default_factory=dict)
     known: dict[int, Resources] = field(default_factory=dict)
     options: dict[tuple[str, int], tuple[Resources, int]] = field(default_factory=dict)
 
@@ -130,7 +127,7 @@ class _Prices:
         assignment: Assignment,
         part: Part,
         dsp: DspPolicy,
-        codes: Mapping[str, WeightCodes] | None,
+        constants: Mapping[str, ConstantCounts],
     ) -> _Prices:
         """Price the network folded as far as it goes, for the streams, which no folding changes but for their lanes."""
         made = priced(workload, assignment, part, dict.fromkeys((x.name for x in workload.compute), 1 << 40), dsp)
@@ -142,7 +139,7 @@ class _Prices:
         small = sum(actor.words for actor in graph.actors) <= MOST_WORDS
         shallow = total(fifo_bills(workload, graph).values())
         floor = max((stream.words for stream in entering.values()), default=1)
-        return cls(workload, assignment, part, dsp, codes, streams, behind, others, ports, shallow, floor, small)
+        return cls(workload, assignment, part, dsp, constants, streams, behind, others, ports, shallow, floor, small)
 
     def chosen(self, interval: int | None) -> FoldingChoice:
         """The exact choice: made with bounds of the layers' cycles from below until those that it takes are met."""
@@ -183,7 +180,7 @@ class _Prices:
             self.part,
             choice.reuse,
             self.dsp,
-            self.codes,
+            self.constants,
             interval or choice.interval_cycles,
         )
 
@@ -240,13 +237,8 @@ class _Prices:
 
     def _price(self, layer: Layer, streams: Mapping[str, Stream], reuse: int, interval: int) -> Price:
         inputs = tuple(streams[name] for name in layer.inputs if name in streams)
-        counts = self._counts(layer) if reuse == 1 else None
+        counts = self.constants.get(layer.name) if reuse == 1 else None
         return price_layer(layer, self.assignment, inputs, reuse, self.part, self.dsp, interval, counts)
-
-    def _counts(self, layer: Layer) -> ConstantCounts | None:
-        if self.codes and layer.name not in self.counts:
-            self.counts[layer.name] = constant_counts(layer, self.codes)
-        return self.counts.get(layer.name)
 
 
 def _by_lanes(workload: Workload) -> tuple[dict[str, list[Layer]], list[Layer]]:

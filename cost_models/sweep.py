@@ -1,7 +1,8 @@
 """Many format assignments of one folded network at once: a table of layers by formats, and sums of its entries.
 
 Formats of weights differ from layer to layer; one activation format serves a network. Folding and timing are the same
-for all, as they depend on shapes alone.
+for all, as they depend on shapes alone. Layers without weights are counted with the one whose results they get first:
+exact for networks of one weight format; where the branches of an addition differ, it is that of its first branch.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class FormatTable:
 
     Attributes
     ----------
-    layers : with weights, whose formats can be chosen; what the others take is in `rest`.
+    layers : with weights, whose formats can be chosen; what stands before all of them is in `rest`.
     weights, acts : formats.
     own : (acts, layers, weights, resources).
     rest : (acts, resources).
@@ -62,7 +63,7 @@ class FormatTable:
                 f"choices of shape {w.shape} and {a.shape}", where="sweep", hint=f"{len(self.layers)} layers"
             )
         if w.size and not (0 <= w.min() <= w.max() < len(self.weights) and 0 <= a.min() <= a.max() < len(self.acts)):
-            raise InputError("an index without a format", where="sweep", hint="indices into the tables's formats")
+            raise InputError("an index without a format", where="sweep", hint="indices into the table's formats")
         picked = self.own[a[:, None], np.arange(w.shape[1])[None, :], w].sum(axis=1) + self.rest[a]
         return {name: picked[:, i] for i, name in enumerate(RESOURCES)}
 
@@ -87,17 +88,29 @@ def format_table(
     non_negative : tensors that never hold a negative value, as calibration saw them.
     """
     chosen = [layer.name for layer in workload.weighted]
+    heads = _heads(workload, frozenset(chosen))
     own = np.zeros((len(acts), len(chosen), len(weights), len(RESOURCES)))
     rest = np.zeros((len(acts), len(RESOURCES)))
     for i, act in enumerate(acts):
         for j, weight in enumerate(weights):
             assignment = assign(workload, replace(policy, weights=weight, acts=act), non_negative)
             placed = build_pipeline(workload, assignment, part, reuse, dsp).placed
-            found = {p.layer.name: _resources(p.bill) for p in placed}
-            own[i, :, j] = [found.pop(name) for name in chosen]
-            if j == 0:
-                rest[i] = np.sum(list(found.values()), axis=0) if found else 0.0
+            for p in placed:
+                head = heads[p.layer.name]
+                if head is not None:
+                    own[i, chosen.index(head), j] += _resources(p.bill)
+                elif j == 0:
+                    rest[i] += _resources(p.bill)
     return FormatTable(tuple(chosen), tuple(weights), tuple(acts), own, rest)
+
+
+def _heads(workload: Workload, weighted: frozenset[str]) -> dict[str, str | None]:
+    """The layer with weights that each layer is, or whose results it gets first; None before all of them."""
+    heads: dict[str, str | None] = {}
+    for layer in workload:
+        before = heads.get(layer.inputs[0]) if layer.inputs else None
+        heads[layer.name] = layer.name if layer.name in weighted else before
+    return heads
 
 
 def _resources(bill: Bill) -> Floats:

@@ -51,6 +51,7 @@ class ConstantCounts:
     matrices : the integers, shape (groups, outputs, inputs); None where codes are not known, `digits` then being
         those of codes that are all equally likely.
     key : the integers as bytes, which equality goes by.
+    search : whether adder graphs are sought.
     """
 
     groups: int
@@ -59,6 +60,7 @@ class ConstantCounts:
     digits: DigitStatistics
     matrices: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
     key: bytes = field(default=b"", repr=False)
+    search: bool = True
 
     @property
     def exact(self) -> bool:
@@ -80,7 +82,7 @@ def expected_counts(weights: Format, inputs: int, outputs: int, fan_out: int) ->
     return ConstantCounts(groups, fan_out, inputs // groups, format_statistics(weights))
 
 
-def counts_of_codes(codes: WeightCodes, groups: int, transposed: bool) -> ConstantCounts:
+def counts_of_codes(codes: WeightCodes, groups: int, transposed: bool, search: bool = True) -> ConstantCounts:
     """The matrices of a weight tensor: (out, in / groups, kernel), or (in, out / groups, kernel) if transposed."""
     multiples = multiples_of_weight(codes)
     found = multiples.reshape(groups, multiples.shape[0] // groups, -1)
@@ -88,7 +90,7 @@ def counts_of_codes(codes: WeightCodes, groups: int, transposed: bool) -> Consta
         found = found.transpose(0, 2, 1)
     found = np.ascontiguousarray(found)
     digits = digit_statistics(found.reshape(-1, found.shape[-1]))
-    return ConstantCounts(*found.shape, digits, found, found.tobytes())
+    return ConstantCounts(*found.shape, digits, found, found.tobytes(), search)
 
 
 def constant_dot(weights: Operand, acts: Operand, inputs: int, counts: ConstantCounts) -> Bill:
@@ -110,7 +112,8 @@ def constant_dot(weights: Operand, acts: Operand, inputs: int, counts: ConstantC
 def constant_cost(acts: Operand, counts: ConstantCounts) -> ConstantDotCost:
     """The graphs of all groups, with a register after every `LEVELS_A_STAGE` adder levels."""
     low, high = format_range(acts.format)
-    if counts.matrices is not None and sum(search_pairs(m) for m in counts.matrices) <= MOST_PAIRS:
+    sought = counts.matrices if counts.search else None
+    if sought is not None and sum(search_pairs(m) for m in sought) <= MOST_PAIRS:
         return _graphs(counts, low, high)
     one = expected_cost(counts.digits, counts.outputs, counts.inputs, float(width(low, high)), low < 0, LEVELS_A_STAGE)
     n = counts.groups

@@ -29,20 +29,20 @@ def has_surface(weights: Operand, acts: Operand) -> bool:
 def multiplier(weights: Operand, acts: Operand) -> tuple[str, Priced]:
     """Family and cost of one product."""
     family, fields = _fields(weights, acts)
-    return f"{family}_mul", _price(f"{family}_mul", fields)
+    return f"{family}_mul", price_of(f"{family}_mul", fields)
 
 
 @lru_cache(maxsize=65536)
 def multiply_accumulate(weights: Operand, acts: Operand, acc_bits: int) -> tuple[str, Priced]:
     """Family and cost of one product and its accumulator."""
     family, fields = _fields(weights, acts)
-    return f"{family}_mac", _price(f"{family}_mac", fields | {"acc_bits": acc_bits})
+    return f"{family}_mac", price_of(f"{family}_mac", fields | {"acc_bits": acc_bits})
 
 
 @lru_cache(maxsize=65536)
 def tree(lanes: int, bits: int) -> Priced:
     """A sum of `lanes` signed numbers of `bits` bits."""
-    return _price("adder_tree", {"lanes": lanes, "bits": bits, "signed": True})
+    return price_of("adder_tree", {"lanes": lanes, "bits": bits, "signed": True})
 
 
 def _fields(weights: Operand, acts: Operand) -> tuple[str, dict[str, Any]]:
@@ -62,7 +62,3 @@ def _fields(weights: Operand, acts: Operand) -> tuple[str, dict[str, Any]]:
         w, a = a, w
     assert isinstance(w, Minifloat) and isinstance(a, Int)
     return "minifloat_int", {"ew": w.exponent, "mw": w.mantissa, "a_bits": a.bits, "a_signed": a.signed}
-
-
-def _price(family: str, fields: dict[str, Any]) -> Priced:
-    return price_of(family, tuple(fields.items()))

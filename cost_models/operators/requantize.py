@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import ceil
-from typing import Any
 
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.formats import Binary, Int, Minifloat, Native, Power, canonical
 from hwsim.core.scaled import Scaled
 from hwsim.cost_models.bill import Bill, Term
-from hwsim.cost_models.composed import Priced, price_of
+from hwsim.cost_models.composed import price_of
 from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, multiplier_lut, takes_dsp
 from hwsim.cost_models.operators.priced import term
 
@@ -48,17 +47,17 @@ def encode(acc_bits: int, target: Scaled, family: str = "requant") -> Bill:
     if isinstance(fmt, Int):
         fields = {"in_bits": acc_bits, "shift": max(0, acc_bits - fmt.bits) // 2, "out_bits": fmt.bits}
         fields |= {"signed": fmt.signed, "narrow": fmt.narrow}
-        bill = Bill((term("requantize", _price("shift_requantize", fields), "shift_requantize"),))
+        bill = Bill((term("requantize", price_of("shift_requantize", fields), "shift_requantize"),))
         if target.zero_point:
             bill += Bill((Term("requantize", family, float(fmt.bits + 1)),))
     elif isinstance(fmt, Minifloat):
         span = fmt.mantissa + (1 << fmt.exponent) - 1  # bits from the smallest step to the largest value
         fields = {"in_bits": acc_bits, "drop": max(acc_bits - span, 1) // 2, "e": fmt.exponent, "m": fmt.mantissa}
         fields |= {"signed": fmt.signed}
-        bill = Bill((term("encode", _price("minifloat_encode", fields), "minifloat_encode"),))
+        bill = Bill((term("encode", price_of("minifloat_encode", fields), "minifloat_encode"),))
     elif isinstance(fmt, Power):
         fields = {"in_bits": acc_bits, "out_bits": fmt.bits, "constant": True, "seed": 0}
-        bill = Bill((term("encode", _price("thresholds", fields), "thresholds"),))
+        bill = Bill((term("encode", price_of("thresholds", fields), "thresholds"),))
     elif isinstance(fmt, Binary):
         bill = Bill((Term("encode", "none", 1.0),))
     else:
@@ -66,10 +65,6 @@ def encode(acc_bits: int, target: Scaled, family: str = "requant") -> Bill:
     if target.mx_name:
         bill += Bill((Term("block scales", "none", float(_block_scale_lut(acc_bits, target))),))
     return bill
-
-
-def _price(family: str, fields: dict[str, Any]) -> Priced:
-    return price_of(family, tuple(fields.items()))
 
 
 def _to_float_lut(acc_bits: int, fmt: Native) -> int:

@@ -29,7 +29,7 @@ class IntMultiplier:
 
     @property
     def name(self) -> str:
-        return f"int_mul_s{self.w_bits}_{'s' if self.a_signed else 'u'}{self.a_bits}"
+        return f"{self.family}_s{self.w_bits}_{'s' if self.a_signed else 'u'}{self.a_bits}"
 
     @property
     def clocked(self) -> bool:
@@ -51,38 +51,13 @@ class IntMultiplier:
 
 
 @dataclass(frozen=True, slots=True)
-class DspMultiplier:
-    """`p = w * a` for a DSP block, combinational; fields as of `IntMultiplier`.
-
-    The product is left to the synthesis tool, which needs a flow that may use DSPs.
-    """
+class DspMultiplier(IntMultiplier):
+    """`p = w * a` for a DSP block: the product is left to the synthesis tool, whose flow may use DSPs."""
 
     family: ClassVar[str] = "dsp_mul"
-    w_bits: int
-    a_bits: int
-    a_signed: bool
-
-    @property
-    def name(self) -> str:
-        return f"dsp_mul_s{self.w_bits}_{'s' if self.a_signed else 'u'}{self.a_bits}"
-
-    @property
-    def clocked(self) -> bool:
-        return False
-
-    @property
-    def inputs(self) -> tuple[Port, ...]:
-        return Port("w", self.w_bits, True), Port("a", self.a_bits, self.a_signed)
-
-    @property
-    def outputs(self) -> tuple[Port, ...]:
-        return (Port("p", self.w_bits + self.a_bits, True),)
 
     def verilog(self) -> str:
         return module(self, f"  assign p = {signed_product(self.a_signed)};")
-
-    def respond(self, inputs: Mapping[str, Vectors]) -> dict[str, Vectors]:
-        return {"p": inputs["w"] * inputs["a"]}
 
 
 @dataclass(frozen=True, slots=True)

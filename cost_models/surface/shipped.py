@@ -9,6 +9,7 @@ parameters, interval ends and the rows; it is text, and reading it runs no code.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -42,8 +43,8 @@ def surface(name: str, resource: str = "lut") -> Surface:
 
 @cache
 def shipped_surfaces() -> Mapping[tuple[str, str], Surface]:
-    """All of the file, by family and resource."""
-    return read_surfaces(FILE)
+    """All of the shipped file, or of the one that HWSIM_SURFACES names, by family and resource."""
+    return read_surfaces(Path(os.environ.get("HWSIM_SURFACES") or FILE))
 
 
 def fit_all(table: Mapping[str, UnitRows], resources: Iterable[str] = RESOURCES) -> dict[tuple[str, str], Surface]:

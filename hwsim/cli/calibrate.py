@@ -176,6 +176,7 @@ def _synthesis_lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"note: {left['family']} left out: {left['rows']} rows, {left['why']}"
     if any(f["before"] is None for f in document["families"]):
         yield "note: where `before` is -, no surface ships"
+    yield f"use it: HWSIM_SURFACES={document['surfaces']} hwsim cost .."
 
 
 def _after(document: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -83,7 +83,7 @@ def _on_part(model: QuantizedModel, rows: Rows, target: Target) -> dict[str, Any
     if reuse == "auto" and knobs["arch"] == "dataflow":
         knobs = {**knobs, "reuse": dict(reference_folding(workload, part, knobs["dsp"]))}
         reuse = f"as {REFERENCE} needs"
-    cost: Cost = estimate(workload, model.assignment, part, codes=model.codes, **knobs)
+    cost: Cost = estimate(workload, model.assignment, part, codes=model.codes, search_constants=False, **knobs)
     dsp = "" if knobs["dsp"] == "auto" else f", DSPs: {knobs['dsp']}"
     return {
         "part": target.name,
