@@ -76,9 +76,10 @@ def unit_cost(kind: UnitKind, weights: Scaled, acts: Scaled, k: int, part: Part,
     w, a = operand(weights), operand(acts)
     bits = sum_bits(k, w, a)
     bill = _bill(kind, weights, acts, w, a, bits, k, part, dsp)
-    families = [term.family for term in bill.terms]
+    formulas = [term.family for term in bill.terms if term.low is None]  # all others are fits, with their own ends
+    coverage = coverage_of(formulas) if formulas else None
     notes: tuple[str, ...] = (UNCALIBRATED,)
-    if coverage_of(families) is None and bill.terms:
+    if formulas and coverage is None:
         notes += ("part of this operator was never compared with synthesis",)
     return UnitCost(
         kind,
@@ -86,7 +87,7 @@ def unit_cost(kind: UnitKind, weights: Scaled, acts: Scaled, k: int, part: Part,
         str(acts),
         k,
         part.name,
-        lut_interval([bill], coverage_of(families) if bill.terms else None),
+        lut_interval([bill], coverage),
         Interval.exact(bill.ff, "FF"),
         scaled_interval(bill.dsp, "dsp", "DSP", low=bill.dsp_packed),
         bits,

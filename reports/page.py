@@ -17,9 +17,8 @@ from hwsim.reports.picks import summary
 from hwsim.reports.resources import MacCosts, heat_rows, study_blocks
 from hwsim.reports.study import Study
 from hwsim.reports.style import COSTS
+from hwsim.reports.templates import FOLDER, template
 from hwsim.reports.words import cost_words, float_ends, memory_words, metric_words, pair_names, quantity
-
-_FOLDER = Path(__file__).parent
 
 
 def write_report(study: Study, folder: Path, data_limit: int = DATA_LIMIT, macs: MacCosts | None = None) -> Path:
@@ -47,20 +46,11 @@ def render_page(
     macs: MacCosts | None = None,
 ) -> str:
     """The page as text; every text of the study is escaped. With `macs` it holds the map of costs by format pair."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"quantity": quantity, "memory": memory_words}
     found = answer(study)
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2", {"quantity": quantity, "memory": memory_words}).render(
         study=study,
         answer=found,
         pairs=pair_names(study.designs),
@@ -75,8 +65,8 @@ def render_page(
         macs=macs,
         heat=heat_rows(macs) if macs else [],
         data=Markup(page_data(study, data_limit)),
-        style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
-        script=Markup((_FOLDER / "page.js").read_text(encoding="utf-8")),
+        style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
     )
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from hwsim.reports.atomic import write_atomic
 from hwsim.reports.resources import Resources, cost_blocks, heat_rows, trade_rows
+from hwsim.reports.templates import FOLDER, template
 from hwsim.reports.words import NBSP, quantity
-
-_FOLDER = Path(__file__).parent
 
 
 def write_resource_page(resources: Resources, path: Path) -> Path:
@@ -19,20 +18,11 @@ def write_resource_page(resources: Resources, path: Path) -> Path:
 
 def render_resource_page(resources: Resources) -> str:
     """The page as text; every text is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"quantity": quantity}
     cost = resources.cost
     why = cost.explain()
-    return environment.get_template("resource_page.html.j2").render(
+    return template("resource_page.html.j2", {"quantity": quantity}).render(
         name=resources.name,
         cost=cost,
         sentences=why.sentences,
@@ -41,7 +31,7 @@ def render_resource_page(resources: Resources) -> str:
         trade=trade_rows(resources.policies),
         macs=resources.macs,
         heat=heat_rows(resources.macs) if resources.macs else [],
-        style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
+        style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
     )
 
 
