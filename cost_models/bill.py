@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,23 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """`copies` memories in block RAM.
+
+    Attributes
+    ----------
+    constant : whether their content never changes.
+    bram18 : block RAMs of 18 Kb that one takes.
+    """
+
+    words: int
+    bits: int
+    constant: bool
+    bram18: float
+    copies: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Bill:
     """Resources by formula.
 
@@ -40,6 +57,8 @@ class Bill:
     ff : flip-flops.
     dsp : DSPs as synthesis tools place them; `dsp_packed` with several products in one DSP.
     bram18 : block RAMs of 18 Kb.
+    uram : UltraRAMs.
+    memories : what is in the block RAMs.
     """
 
     terms: tuple[Term, ...] = ()
@@ -47,6 +66,8 @@ class Bill:
     dsp: float = 0.0
     dsp_packed: float = 0.0
     bram18: float = 0.0
+    uram: float = 0.0
+    memories: tuple[Memory, ...] = ()
 
     @property
     def lut(self) -> float:
@@ -59,12 +80,23 @@ class Bill:
             self.dsp + other.dsp,
             self.dsp_packed + other.dsp_packed,
             self.bram18 + other.bram18,
+            self.uram + other.uram,
+            self.memories + other.memories,
         )
 
     def times(self, copies: int) -> Bill:
         """`copies` of the same hardware."""
         terms = tuple(term.times(copies) for term in self.terms)
-        return Bill(terms, self.ff * copies, self.dsp * copies, self.dsp_packed * copies, self.bram18 * copies)
+        memories = tuple(replace(memory, copies=memory.copies * copies) for memory in self.memories)
+        return Bill(
+            terms,
+            self.ff * copies,
+            self.dsp * copies,
+            self.dsp_packed * copies,
+            self.bram18 * copies,
+            self.uram * copies,
+            memories,
+        )
 
     def by_label(self) -> dict[str, float]:
         """LUTs by cause; the values sum to `lut`."""
@@ -83,4 +115,6 @@ def total(bills: Iterable[Bill]) -> Bill:
         sum(bill.dsp for bill in parts),
         sum(bill.dsp_packed for bill in parts),
         sum(bill.bram18 for bill in parts),
+        sum(bill.uram for bill in parts),
+        tuple(memory for bill in parts for memory in bill.memories),
     )

@@ -37,7 +37,7 @@ class Priced:
 
 
 def price_of(family: str, fields: Mapping[str, Any]) -> Priced:
-    """The cost of a unit by its family and the fields of its class.
+    """The cost of a unit by its family and the fields of its class: its own synthesis where that is among the data.
 
     Raises
     ------
@@ -55,29 +55,26 @@ def _price(family: str, values: tuple[tuple[str, Any], ...]) -> Priced:
         return Priced(counts, *ends(family, counts.lut), False)
     for name, known in FAMILIES.items():
         if known.unit_family == family and known.holds(fields):
+            ff = surface(name, "ff").counted(fields)
+            if ff is None:
+                ff = float(surface(name, "ff").predict(fields).mid[0])
+            counted = surface(name).counted(fields)
+            if counted is not None:
+                return Priced(Counts(counted, ff), counted, counted, False)
             lut = surface(name).predict(fields)
-            ff = surface(name, "ff").predict(fields)
-            counts = Counts(float(lut.mid[0]), float(ff.mid[0]))
+            counts = Counts(float(lut.mid[0]), ff)
             return Priced(counts, float(lut.low[0]), float(lut.high[0]), bool(lut.out_of_domain[0]))
     raise UnsupportedError(f"no surface and no law for units {family!r}", where="cost", hint=", ".join(LAWS))
 
 
 def composed(parts: Iterable[tuple[Unit, int]]) -> Priced:
-    """The sum over units and how many there are of each.
-
-    Errors within one family are taken to go together, those of different families to be independent.
-    """
-    lut = ff = blocks = dsp = 0.0
-    below: dict[str, float] = {}
-    above: dict[str, float] = {}
+    """The sum over units and how many there are of each; their errors are taken to go together."""
+    lut = low = high = ff = blocks = dsp = 0.0
     outside = False
     for unit, count in parts:
         one = price_of(unit.family, parameters(unit))
         lut, ff = lut + count * one.counts.lut, ff + count * one.counts.ff
         blocks, dsp = blocks + count * one.counts.bram18, dsp + count * one.counts.dsp
-        below[unit.family] = below.get(unit.family, 0.0) + count * (one.counts.lut - one.low)
-        above[unit.family] = above.get(unit.family, 0.0) + count * (one.high - one.counts.lut)
+        low, high = low + count * one.low, high + count * one.high
         outside |= one.out_of_domain
-    low = lut - sum(v * v for v in below.values()) ** 0.5
-    high = lut + sum(v * v for v in above.values()) ** 0.5
-    return Priced(Counts(lut, ff, blocks, dsp), max(0.0, low), high, outside)
+    return Priced(Counts(lut, ff, blocks, dsp), low, high, outside)

@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp, log
 from pathlib import Path
 from statistics import median
 
@@ -22,8 +23,10 @@ from hwsim.cost_models.synthesis.batch import synthesise
 from hwsim.cost_models.synthesis.table import Row, key_of, merged, read_table, row_of, write_table
 from hwsim.cost_models.synthesis.yosys import FLOWS, Flow, find_yosys
 from hwsim.cost_models.trust import SUMMARY
+from hwsim.stats import conformal_quantile
 
 FILE = Path(__file__).parent / "data" / "layers.csv"
+COVERAGE = 0.9
 LIMIT_S = 3600.0  # of one run of Yosys
 
 
@@ -50,9 +53,9 @@ class LayerError:
         return 0.0 if mine == theirs else float(mine / theirs - 1) if theirs else float("inf")
 
     @property
-    def inside(self) -> bool:
-        """Whether the interval holds the synthesised LUTs."""
-        return self.predicted.low <= self.lut <= self.predicted.high
+    def beyond(self) -> float:
+        """By which log of a ratio the synthesised LUTs lie outside what the units' intervals add up to."""
+        return max(0.0, log(self.lut / self.predicted.high), log(self.predicted.low / self.lut))
 
 
 def flow_of(design: LayerDesign) -> Flow:
@@ -91,9 +94,16 @@ def layer_errors(path: Path = FILE) -> list[LayerError]:
 
 
 def summary(errors: Sequence[LayerError]) -> dict[str, float]:
-    """How many designs, and median and worst of |predicted / synthesised - 1| of LUTs and flip-flops."""
+    """How many designs, and median and worst of |predicted / synthesised - 1| of LUTs and flip-flops.
+
+    `lut_factor` is what the ends of the sum of units have to be divided and multiplied by to hold `COVERAGE` of new
+    designs (conformal); `lut_held` the share of designs that the factor from all others holds.
+    """
     lut, ff = ([abs(e.share(name)) for e in errors] for name in ("lut", "ff"))
+    beyond = [e.beyond for e in errors]
+    held = [score <= conformal_quantile(beyond[:i] + beyond[i + 1 :], COVERAGE) for i, score in enumerate(beyond)]
     found = {"lut_median": median(lut), "lut_worst": max(lut), "ff_median": median(ff), "ff_worst": max(ff)}
+    found |= {"lut_factor": exp(conformal_quantile(beyond, COVERAGE)), "lut_held": sum(held) / len(held)}
     return {"designs": len(errors), **{name: round(value, 4) for name, value in found.items()}}
 
 
@@ -102,15 +112,18 @@ def main() -> None:
     parser.add_argument("--synthesise", action="store_true", help="synthesise designs that the table lacks")
     if parser.parse_args().synthesise:
         synthesised()
-    print(f"{'design':48s} {'LUT':>15s} {'%':>6s} {'90 %':>4s} {'FF':>15s} {'%':>6s} {'DSP':>9s} {'BRAM18':>9s}")
     errors = layer_errors()
+    found = summary(errors)
+    print(f"{'design':48s} {'LUT':>15s} {'%':>6s} {'90 %':>4s} {'FF':>15s} {'%':>6s} {'DSP':>9s} {'BRAM18':>9s}")
     for e in errors:
         c = e.predicted.counts
+        held = "in" if e.beyond <= log(found["lut_factor"]) + 1e-4 else "out"
         print(
-            f"{e.label:48s} {c.lut:7.0f}/{e.lut:7d} {100 * e.share('lut'):+6.1f} {'in' if e.inside else 'out':>4s} "
+            f"{e.label:48s} {c.lut:7.0f}/{e.lut:7d} {100 * e.share('lut'):+6.1f} {held:>4s} "
             f"{c.ff:7.0f}/{e.ff:7d} {100 * e.share('ff'):+6.1f} {c.dsp:4.0f}/{e.dsp:4d} {c.bram18:4.0f}/{e.bram18:4d}"
         )
-    SUMMARY.write_text(json.dumps(summary(errors)) + "\n")
+    print(", ".join(f"{name} {value:g}" for name, value in found.items()))
+    SUMMARY.write_text(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from hwsim.cost_models.bill import Bill, Term
+from hwsim.cost_models.bill import Bill, Memory, Term
 from hwsim.cost_models.laws.counts import Counts
 from hwsim.cost_models.laws.errors import ends
 from hwsim.cost_models.laws.memories import bram18, dual_port_ram, stream_fifo, weight_rom
@@ -37,4 +37,7 @@ def fifo(width: int, depth: int) -> Bill:
 def of_counts(label: str, family: str, counts: Counts) -> Bill:
     """Counts of a law with the interval of its family."""
     terms = (Term(label, family, counts.lut, *ends(family, counts.lut)),) if counts.lut else ()
-    return Bill(terms, ff=counts.ff, bram18=counts.bram18)
+    memories: tuple[Memory, ...] = ()
+    if counts.memory is not None:
+        memories = (Memory(*counts.memory, family == "weight_rom", counts.bram18),)
+    return Bill(terms, ff=counts.ff, bram18=counts.bram18, memories=memories)

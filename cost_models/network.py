@@ -20,6 +20,8 @@ from hwsim.cost_models.folding import Reuse, given_reuse
 from hwsim.cost_models.operators.multiplier import DSP_POLICIES, DspPolicy
 from hwsim.cost_models.overlay import PARTIAL_SUMS, Overlay, build_overlay
 from hwsim.cost_models.residuals import lut_interval, scaled_interval
+from hwsim.cost_models.trust import joined_factor
+from hwsim.cost_models.ultraram import moved_to_ultraram
 
 Architecture = Literal["dataflow", "overlay"]
 OWN_CODES = "their own codes"
@@ -109,17 +111,17 @@ def _dataflow_cost(
     pipeline: Pipeline, assignment: Assignment, part: Part, notes: tuple[str, ...], constants: str
 ) -> Cost:
     layers = []
-    for placed in pipeline.placed:
+    bills = moved_to_ultraram([placed.bill for placed in pipeline.placed], part, part.bram18)
+    for placed, bill in zip(pipeline.placed, bills, strict=True):
         layer, made = placed.layer, placed.price
         formats = assignment.layers.get(layer.name, NO_FORMATS)
         weight = formats.weight.label if formats.weight is not None else ""
         acts = formats.acts[0].label if formats.acts else (made.out.spec.label if made.out.spec else "")
         layers.append(
-            _entry(layer.name, layer.kind, placed.bill, made.cycles, weight, acts, made.accumulator_bits, made.reuse)
+            _entry(layer.name, layer.kind, bill, made.cycles, weight, acts, made.accumulator_bits, made.reuse)
         )
     if any(entry.terms.get("constant multipliers") for entry in layers):
         notes += (f"fully parallel layers have constant weights in LUTs, counted in {constants}",)
-    bills = [placed.bill for placed in pipeline.placed]
     return _cost(
         part, bills, _ff(bills, constants), pipeline.latency_cycles, pipeline.ii_cycles, layers, assignment, notes
     )
@@ -166,6 +168,7 @@ def _entry(
         accumulator_bits,
         reuse,
         terms,
+        bill.uram,
     )
 
 
@@ -179,11 +182,12 @@ def _cost(
     assignment: Assignment,
     notes: tuple[str, ...],
 ) -> Cost:
-    lut = lut_interval(bills)
+    lut = lut_interval(bills, joined=joined_factor())
     dsp = scaled_interval(sum(b.dsp for b in bills), "dsp", "DSP", low=sum(b.dsp_packed for b in bills))
     bram18 = scaled_interval(sum(b.bram18 for b in bills), "bram18", "BRAM18")
-    if bram18.hi > part.bram18 and part.uram:
-        notes += (f"the part's {part.uram} UltraRAMs are not used",)
+    uram = Interval.exact(float(sum(b.uram for b in bills)), "URAM")
+    if uram.mid:
+        notes += (f"block RAM does not hold all memories: {uram.mid:.0f} of {part.uram} UltraRAMs are used",)
     ratios = clock_ratios(assignment)
     clock = (
         f"clock assumed {part.clock_mhz:g} MHz, {ratios[0]:.2f} to {ratios[1]:.2f} of it by format ({SOURCE})"
@@ -202,7 +206,8 @@ def _cost(
         fits_part(part, lut, ff, dsp, bram18),
         tuple(layers),
         (UNCALIBRATED, clock, *notes),
-        {name: getattr(part, name) for name in ("lut", "ff", "dsp", "bram18")},
+        {name: getattr(part, name) for name in ("lut", "ff", "dsp", "bram18", *(("uram",) if uram.mid else ()))},
+        uram=uram,
     )
 
 

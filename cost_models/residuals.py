@@ -59,8 +59,13 @@ def ends(family: str) -> tuple[float, float]:
     return min(1.0, low), max(1.0, high)
 
 
-def lut_interval(bills: Iterable[Bill], coverage: float | None = None) -> Interval:
-    """LUTs of several bills."""
+def lut_interval(bills: Iterable[Bill], coverage: float | None = None, joined: float = 1.0) -> Interval:
+    """LUTs of several bills.
+
+    Parameters
+    ----------
+    joined : factor by which both ends move out, for what synthesis changes where units meet: see `trust.joined_factor`.
+    """
     low = middle = high = 0.0
     for bill in bills:
         for term in bill.terms:
@@ -71,7 +76,7 @@ def lut_interval(bills: Iterable[Bill], coverage: float | None = None) -> Interv
             least, most = ends(term.family)
             low += term.lut * least
             high += term.lut * most
-    return Interval(low, middle, high, "LUT", "formula", coverage)
+    return Interval(low / joined, middle, high * joined, "LUT", "formula", coverage)
 
 
 def scaled_interval(value: float, family: str, unit: str, low: float | None = None) -> Interval:

@@ -21,6 +21,7 @@ from hwsim.cost_models.bill import Bill
 from hwsim.cost_models.dataflow import build_pipeline
 from hwsim.cost_models.operators.multiplier import DspPolicy
 from hwsim.cost_models.residuals import lut_interval
+from hwsim.cost_models.trust import joined_factor
 
 RESOURCES = ("lut", "lut_low", "lut_high", "ff", "dsp", "bram18")
 Floats = NDArray[np.float64]
@@ -114,5 +115,5 @@ def _heads(workload: Workload, weighted: frozenset[str]) -> dict[str, str | None
 
 
 def _resources(bill: Bill) -> Floats:
-    lut = lut_interval([bill])
+    lut = lut_interval([bill], joined=joined_factor())
     return np.array([lut.mid, lut.lo, lut.hi, bill.ff, bill.dsp, bill.bram18], dtype=np.float64)

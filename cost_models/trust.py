@@ -43,6 +43,11 @@ def trust_statement() -> str:
     )
 
 
+def joined_factor() -> float:
+    """How much wider, on either side, a design's interval of LUTs has to be than its units say, to hold nine in ten."""
+    return layer_summary()["lut_factor"]
+
+
 @cache
 def layer_summary() -> dict[str, float]:
     """Errors on whole layers, as `layer_errors` wrote them."""

@@ -13,10 +13,10 @@ from typing import Any
 
 from hwsim.core.formats import Int, Minifloat, int_format, minifloat, uint_format
 from hwsim.core.scaled import Scaled
+from hwsim.cost_models.composed import price_of
 from hwsim.cost_models.memory import fifo, storage
 from hwsim.cost_models.operators.constant import constant_dot, expected_counts
 from hwsim.cost_models.operators.dot import dot_product, multipliers
-from hwsim.cost_models.operators.floating import float_adder_lut, float_product_lut
 from hwsim.cost_models.operators.multiplier import multiplier_lut, takes_dsp
 from hwsim.cost_models.operators.operand import Operand, operand
 from hwsim.cost_models.operators.product import to_fixed_point_lut
@@ -165,9 +165,9 @@ def _as_ints(w: int, a: int, k: int) -> tuple[float, float]:
 
 def _mf_fmac(row: Row) -> _Made:
     first, second = _floats(row)
-    lut = float_product_lut(first.mantissa + 1, second.mantissa + 1, first.exponent, second.exponent)
-    lut += float_adder_lut(int(row["eacc"]), int(row["macc"]))
-    return "mf_fmac", f"{first}", lut, None, None
+    fields = {"ew": first.exponent, "mw": first.mantissa, "ea": second.exponent, "ma": second.mantissa}
+    fields |= {"a_signed": True, "eacc": int(row["eacc"]), "macc": int(row["macc"])}
+    return "mf_fmac", f"{first}", price_of("float_accumulate_mac", fields).counts.lut, None, None
 
 
 def _mf_embed(row: Row) -> _Made:

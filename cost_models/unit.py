@@ -14,12 +14,13 @@ from hwsim.core.scaled import Scaled
 from hwsim.cost_models.bill import Bill, Term
 from hwsim.cost_models.network import UNCALIBRATED
 from hwsim.cost_models.operators.dot import dot_product, multipliers, sum_bits
-from hwsim.cost_models.operators.floating import float_product_lut
-from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, takes_dsp
+from hwsim.cost_models.operators.floating import float_product
+from hwsim.cost_models.operators.multiplier import DspPolicy
 from hwsim.cost_models.operators.operand import Operand, is_exact, operand
 from hwsim.cost_models.operators.product import to_fixed_point_lut
 from hwsim.cost_models.operators.requantize import encode, requantize
 from hwsim.cost_models.residuals import coverage_of, lut_interval, scaled_interval
+from hwsim.cost_models.trust import joined_factor
 
 UnitKind = Literal["mac", "mul", "dot", "requantize", "encode"]
 
@@ -78,6 +79,7 @@ def unit_cost(kind: UnitKind, weights: Scaled, acts: Scaled, k: int, part: Part,
     bill = _bill(kind, weights, acts, w, a, bits, k, part, dsp)
     formulas = [term.family for term in bill.terms if term.low is None]  # all others are fits, with their own ends
     coverage = coverage_of(formulas) if formulas else None
+    joined = joined_factor() if kind == "dot" or not is_exact(w, a) else 1.0
     notes: tuple[str, ...] = (UNCALIBRATED,)
     if formulas and coverage is None:
         notes += ("part of this operator was never compared with synthesis",)
@@ -87,7 +89,7 @@ def unit_cost(kind: UnitKind, weights: Scaled, acts: Scaled, k: int, part: Part,
         str(acts),
         k,
         part.name,
-        lut_interval([bill], coverage),
+        lut_interval([bill], coverage, joined),
         Interval.exact(bill.ff, "FF"),
         scaled_interval(bill.dsp, "dsp", "DSP", low=bill.dsp_packed),
         bits,
@@ -112,7 +114,7 @@ def _bill(
     if is_exact(w, a):
         return multipliers(w, a, 1, dsp, part.dsp_type)[0] + decoders
     if w.kind == "float" or a.kind == "float":
-        return _float_product(w, a, part, dsp)
+        return float_product(w, a, dsp, part.dsp_type)
     raise UnsupportedError(
         f"a single product of {weights.label} x {acts.label} has no scale", hint="use mac or dot: blocks share scales"
     )
@@ -121,12 +123,3 @@ def _bill(
 def to_decode(side: Operand) -> int:
     """LUTs a lane before the multiplier; a minifloat's decoding is part of the product itself."""
     return to_fixed_point_lut(side) if side.kind == "int" else 0
-
-
-def _float_product(w: Operand, a: Operand, part: Part, dsp: DspPolicy) -> Bill:
-    exponent = max(w.exponent, a.exponent) + 1
-    if takes_dsp(w.significand, a.significand, dsp):
-        count = float(dsp_tiles(w.significand + 1, a.significand + 1, part.dsp_type))
-        return Bill((Term("multipliers", "mf_fmac", float(exponent)),), dsp=count, dsp_packed=count)
-    lut = float_product_lut(w.significand, a.significand, w.exponent, a.exponent)
-    return Bill((Term("multipliers", "mf_fmac", float(lut)),))

@@ -160,6 +160,7 @@ def cost(
     scale: ScaleType = "pow2",
     arch: Literal["dataflow", "overlay"] = "dataflow",
     reuse: int | Mapping[str, int] | Literal["auto"] = "auto",
+    target_ii_cycles: int | None = None,
     input_shape: tuple[int, ...] | None = None,
     energy: str | Path | None = None,
     dsp: Literal["auto", "pack", "never"] = "auto",
@@ -168,6 +169,7 @@ def cost(
 
     Parameters
     ----------
+    target_ii_cycles : with `auto`, the smallest design with an inference every so many cycles or fewer.
     energy : a file of energy coefficients that replaces the shipped one.
     dsp : where products go: see `hwsim.cost_models.estimate`.
     """
@@ -180,7 +182,7 @@ def cost(
     network = fold_batchnorm(network_of(model, input_shape=input_shape))
     workload = network.workload
     assignment = assign(workload, Policy(weights, acts, edge, tuple(overrides), scale))
-    found = estimate(workload, assignment, target, arch=arch, reuse=reuse, dsp=dsp)
+    found = estimate(workload, assignment, target, arch=arch, reuse=reuse, dsp=dsp, target_ii_cycles=target_ii_cycles)
     on_chip = holds_activations(workload, assignment, target)
     return with_energy(found, workload, assignment, table, activations_on_chip=on_chip)
 

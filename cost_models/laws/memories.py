@@ -15,6 +15,7 @@ from hwsim.cost_models.laws.counts import Counts
 LUTRAM_WORDS = 64  # deeper memories go to block RAM
 SRL_WORDS = 32  # FIFOs up to this depth are shift registers
 CLB_LUTS = 8
+ULTRA_BITS, ULTRA_WORDS = 72, 4096
 BRAM18_SHAPES = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))
 
 
@@ -22,6 +23,12 @@ BRAM18_SHAPES = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 5
 def bram18(bits: int, words: int) -> int:
     """Block RAMs of 18 Kb for `words` words of `bits` bits: the best single aspect ratio."""
     return min(ceil(bits / b) * ceil(words / w) for b, w in BRAM18_SHAPES)
+
+
+@lru_cache(maxsize=65536)
+def ultra_ram(bits: int, words: int) -> int:
+    """UltraRAMs for `words` words of `bits` bits: 4,096 words of 72 bits each (UG573)."""
+    return ceil(bits / ULTRA_BITS) * ceil(words / ULTRA_WORDS)
 
 
 @lru_cache(maxsize=65536)
@@ -35,7 +42,7 @@ def weight_rom(words: int, bits: int) -> Counts:
     if words <= 1:
         return Counts()
     if words > LUTRAM_WORDS:
-        return Counts(bram18=bram18(bits, words))
+        return Counts(bram18=bram18(bits, words), memory=(words, bits))
     if words > 8:
         return Counts(lut=bits, ff=bits)
     functions = 2.0**words
@@ -52,7 +59,7 @@ def dual_port_ram(words: int, bits: int) -> Counts:
     if words <= 1:
         return Counts(ff=bits)
     if words > LUTRAM_WORDS:
-        return Counts(bram18=bram18(bits, words))
+        return Counts(bram18=bram18(bits, words), memory=(words, bits))
     columns = 14 if words <= 32 else 7
     return Counts(lut=CLB_LUTS * ceil(bits / columns), ff=bits)
 
@@ -64,7 +71,7 @@ def replay_buffer(words: int, bits: int) -> Counts:
         return Counts(ff=bits)
     if words > LUTRAM_WORDS:
         passed = bits + 1 if bits > 18 and words <= 512 else 0  # the widest shapes do not show what is being written
-        return Counts(lut=max(1, passed), ff=passed, bram18=bram18(bits, words))
+        return Counts(lut=max(1, passed), ff=passed, bram18=bram18(bits, words), memory=(words, bits))
     columns = 16 if words <= 32 else 8
     return Counts(lut=bits + 1 + CLB_LUTS * ceil(bits / columns), ff=bits)
 
@@ -79,4 +86,4 @@ def stream_fifo(bits: int, depth: int) -> Counts:
         return Counts(lut=bits + 2 * steps + 3 - (steps == 2), ff=steps + 2)
     if depth <= LUTRAM_WORDS:
         return Counts(lut=CLB_LUTS * ceil(bits / 7) + 3 * steps + 3, ff=bits + 3 * steps + 2)
-    return Counts(lut=2 * steps + 10, ff=3 * steps + 2, bram18=bram18(bits, depth))
+    return Counts(lut=2 * steps + 10, ff=3 * steps + 2, bram18=bram18(bits, depth), memory=(depth, bits))

@@ -21,8 +21,9 @@ from hwsim.cost_models.layers.products import price_attention, price_matmul, pri
 from hwsim.cost_models.layers.site import Price, Site, Stream
 from hwsim.cost_models.layers.windows import price_pool, price_reduce
 from hwsim.cost_models.memory import storage
+from hwsim.cost_models.operators.floating import FLOAT_SCALE_BITS
 from hwsim.cost_models.operators.lanes import adder
-from hwsim.cost_models.operators.requantize import FLOAT_SCALE_BITS, requantize
+from hwsim.cost_models.operators.requantize import requantize
 
 PRICES: dict[str, Callable[[Site], Price]] = {
     "conv": price_weighted,

@@ -9,7 +9,7 @@ from hwsim.core.errors import UnsupportedError
 from hwsim.cost_models.bill import Bill, Term, total
 from hwsim.cost_models.layers.site import Price, Site, Stream
 from hwsim.cost_models.memory import storage
-from hwsim.cost_models.operators.floating import FP32, float_adder_lut, float_product_lut
+from hwsim.cost_models.operators.floating import FLOAT_SCALE_BITS, FP32, float_adder, float_product_lut, scale_step
 from hwsim.cost_models.operators.lanes import (
     COEFFICIENT_BITS,
     TABLE_BITS,
@@ -19,8 +19,6 @@ from hwsim.cost_models.operators.lanes import (
     softmax,
     table,
 )
-from hwsim.cost_models.operators.multiplier import multiplier_lut
-from hwsim.cost_models.operators.requantize import scale_step
 
 CLIPS = frozenset("relu relu6 hardtanh clamp clamp_min clamp_max threshold".split())
 SLOPES = frozenset("leaky_relu prelu".split())
@@ -187,8 +185,8 @@ def _product_lane(site: Site) -> Bill:
 
 
 def _float_product() -> Bill:
-    lut = float_product_lut(24, 24, *(FP32[0],) * 2) + float_adder_lut(*FP32) - multiplier_lut(1, 1)
-    return Bill((Term("multipliers", "mf_fmac", float(lut)),))
+    lut = float_product_lut(FLOAT_SCALE_BITS, FLOAT_SCALE_BITS, FP32[0], FP32[0])
+    return Bill((Term("multipliers", "mf_fmac", lut), float_adder("multipliers")))
 
 
 def _widest(inputs: tuple[Stream, ...]) -> Stream:

@@ -11,8 +11,8 @@ from math import ceil
 
 from hwsim.core.accumulator import accumulator_bits
 from hwsim.cost_models.bill import Bill, Term
-from hwsim.cost_models.operators.floating import FP32, float_adder_lut, float_product_lut
-from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, multiplier_lut, products_per_dsp, takes_dsp
+from hwsim.cost_models.operators.floating import FP32, block_scaling, float_adder, float_product
+from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, products_per_dsp, takes_dsp
 from hwsim.cost_models.operators.operand import Operand, is_exact
 from hwsim.cost_models.operators.priced import has_surface, multiplier, multiply_accumulate, term, tree
 from hwsim.cost_models.operators.product import Product, product
@@ -117,28 +117,23 @@ def _array_family(one: Product, lanes: int, in_dsp: bool) -> str:
 
 def _block_dot(weights: Operand, acts: Operand, lanes: int, dsp: DspPolicy, dsp_type: str) -> Bill:
     """Sums inside a block are exact; each block sum is scaled and added in fp32. Native floats are blocks of one."""
-    adder = float_adder_lut(*FP32)
     if weights.kind == "float" or acts.kind == "float":
-        w, a = weights.significand, acts.significand
-        in_dsp = takes_dsp(w, a, dsp)
-        exponent = max(weights.exponent, acts.exponent) + 1
-        count = float(lanes * dsp_tiles(w + 1, a + 1, dsp_type)) if in_dsp else 0.0
-        lut = exponent if in_dsp else float_product_lut(w, a, weights.exponent, acts.exponent)
-        terms = (
-            Term("multipliers", "mf_fmac", float(lanes * lut)),
-            Term("float accumulators", "mf_fmac", float(lanes * adder)),
-        )
-        return Bill(terms, ff=FLOAT_ACCUMULATOR_BITS, dsp=count, dsp_packed=count)
+        products = float_product(weights, acts, dsp, dsp_type).times(lanes)
+        return products + _float_sum(lanes)
     block = min(b for b in (weights.block, acts.block) if b)
     inside = accumulator_bits(block, weights.format, acts.format)
-    multiply, one = multipliers(weights, acts, lanes, dsp, dsp_type)
-    sums = ceil(lanes / block)
-    scale = weights.scale_bits + acts.scale_bits
-    scaling = (multiplier_lut(inside, scale) if scale else 0) + 9 + 9  # two exponent adders of 8 bits
-    scaled = (
-        Term("tree", "addtree", float(one.width * (2 * lanes - sums))),
-        Term("accumulators", "addtree", float(inside * sums)),
-        Term("block scales", "mf_fmac", float(scaling * sums)),
-        Term("float accumulators", "mf_fmac", float(adder * sums)),
-    )
-    return multiply + Bill(scaled, ff=inside * sums + FLOAT_ACCUMULATOR_BITS)
+    bill, one = multipliers(weights, acts, lanes, dsp, dsp_type)
+    sums, together = ceil(lanes / block), min(lanes, block)
+    if together > 1:
+        bill += Bill((term("tree", tree(together, one.width), "adder_tree", sums),))
+    if together < block:
+        running = float(inside * sums)
+        bill += Bill((Term("accumulators", "fold_accumulator", running, running, running),), ff=running)
+    return bill + block_scaling(weights, acts, inside, dsp, dsp_type).times(sums) + _float_sum(sums)
+
+
+def _float_sum(count: int) -> Bill:
+    """`count` float32 numbers a cycle into one running sum."""
+    label = "float accumulators"
+    terms = (float_adder(label).times(count - 1),) if count > 1 else ()
+    return Bill((*terms, float_adder(label, running=True)), ff=FLOAT_ACCUMULATOR_BITS)

@@ -12,8 +12,9 @@ from math import ceil
 
 from hwsim.cost_models.bill import Bill, Term
 from hwsim.cost_models.memory import storage
-from hwsim.cost_models.operators.floating import FP32, float_adder_lut
-from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, multiplier_lut, takes_dsp
+from hwsim.cost_models.operators.floating import float_adder
+from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, takes_dsp
+from hwsim.cost_models.operators.priced import integer_multiplier
 
 TABLE_ADDRESS_BITS = 10
 TABLE_BITS = 18
@@ -23,7 +24,7 @@ COEFFICIENT_BITS = 16
 def adder(bits: int, floating: bool = False) -> Bill:
     """A sum of two numbers, the wider one `bits` wide."""
     if floating:
-        return Bill((Term("adders", "mf_fmac", float(float_adder_lut(*FP32))),))
+        return Bill((float_adder(),))
     return Bill((Term("adders", "none", float(bits + 1)),))
 
 
@@ -38,7 +39,7 @@ def multiplier(w: int, a: int, dsp: DspPolicy, dsp_type: str) -> Bill:
     if takes_dsp(w, a, dsp):
         tiles = float(dsp_tiles(w, a, dsp_type))
         return Bill(dsp=tiles, dsp_packed=tiles)
-    return Bill((Term("multipliers", "int_mul_ss", float(multiplier_lut(w, a))),))
+    return Bill((integer_multiplier("multipliers", w, a, True),))
 
 
 @lru_cache(maxsize=65536)

@@ -20,6 +20,12 @@ def term(label: str, priced: Priced, family: str, copies: float = 1.0) -> Term:
     return Term(label, family, priced.counts.lut, priced.low, priced.high).times(copies)
 
 
+def integer_multiplier(label: str, w_bits: int, a_bits: int, a_signed: bool) -> Term:
+    """A signed number times another one."""
+    fields = {"w_bits": w_bits, "a_bits": a_bits, "a_signed": a_signed}
+    return term(label, price_of("int_mul", fields), "int_mul")
+
+
 def has_surface(weights: Operand, acts: Operand) -> bool:
     """Whether products of two operands are among the synthesised families: integers and minifloats."""
     return {weights.kind, acts.kind} <= {"int", "minifloat"}

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwsim.cost_models.rtl.accumulate import added
+from hwsim.cost_models.rtl.add import added
 from hwsim.cost_models.rtl.product import NO_CARRY, Addend
 from hwsim.cost_models.rtl.unit import WIDEST_INT64, Port, Vectors, module
 

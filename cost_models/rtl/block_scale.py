@@ -23,6 +23,7 @@ from hwsim.core.formats import minifloat
 from hwsim.cost_models.rtl.exact_float import odd_float
 from hwsim.cost_models.rtl.factor import MinifloatFactor
 from hwsim.cost_models.rtl.float_add import to_code
+from hwsim.cost_models.rtl.multiply import Wire, multiplied
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
 ScaleFormat = Literal["e8m0", "e4m3"]
@@ -111,8 +112,8 @@ def scaled(x: str, bits: int, scale: ScaleFormat, unit: int, carry: str = "1'b0"
         width, unit = bits + 8, unit - 2 * (_UE4M3.usual_bias + _UE4M3.mantissa)
         factor = MinifloatFactor(4, 3, False)
         body += f"""{factor.fields("scale_w", "b_w")}{factor.fields("scale_a", "b_a")}\
-  wire [7:0] b_scales = b_w_sig * b_a_sig;
-  wire [{width - 1}:0] b_product = b_size * b_scales;
+{multiplied(Wire("b_w_sig", 4), Wire("b_a_sig", 4), "b_scales", 8)}\
+{multiplied(Wire("b_size", bits), Wire("b_scales", 8), "b_product", width)}\
   wire [4:0] b_shift = b_w_shift + b_a_shift;
 """
     return body + _normalised(width) + _packed(width, unit + width - 1 + _BIAS)

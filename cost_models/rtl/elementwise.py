@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hwsim.cost_models.rtl.add import added
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
 
@@ -82,7 +83,11 @@ class ResidualAdd:
     def verilog(self) -> str:
         a = f"(a <<< {self.shift})" if self.shift > 0 else "a"
         b = f"(b <<< {-self.shift})" if self.shift < 0 else "b"
-        return module(self, f"  assign y = {a} + {b};")
+        (y,) = self.outputs
+        lines = f"""  wire signed [{y.bits - 1}:0] from_a = {a};
+  wire signed [{y.bits - 1}:0] from_b = {b};
+{added("from_a", "from_b", "1'b0", "total", y.bits)}"""
+        return module(self, lines + "  assign y = total;")
 
     def respond(self, inputs: Mapping[str, Vectors]) -> dict[str, Vectors]:
         return {"y": inputs["a"] * 2 ** max(self.shift, 0) + inputs["b"] * 2 ** max(-self.shift, 0)}

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.core.errors import InputError
+from hwsim.cost_models.rtl.add import added
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
 
@@ -179,10 +180,10 @@ def _moved_right(e: int, m: int) -> str:
 def _added(e: int, m: int) -> str:
     """`f_l`: sum of magnitudes, its carry on top. The borrow of a subtraction enters below the lowest bit."""
     width = m + 4
-    return f"""  wire [{width + 1}:0] f_wide = {{1'b0, |f_big[{e + m - 1}:{m}], f_big[{m - 1}:0], 3'd0, 1'b1}}
-    + {{f_sub, f_moved ^ {{{width}{{f_sub}}}}, f_sub}};
-  wire [{width}:0] f_total = f_wide[{width + 1}:1];
+    lines = f"""  wire [{width}:0] f_one = {{1'b0, |f_big[{e + m - 1}:{m}], f_big[{m - 1}:0], 3'd0}};
+  wire [{width}:0] f_other = {{f_sub, f_moved ^ {{{width}{{f_sub}}}}}};
 """
+    return lines + added("f_one", "f_other", "f_sub", "f_total", width + 1, signed=False)
 
 
 def _normalised(e: int, m: int) -> str:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.core.errors import InputError
+from hwsim.cost_models.rtl.add import added
 from hwsim.cost_models.rtl.memory import storage_of
 from hwsim.cost_models.rtl.stream import index_bits, random_word
 from hwsim.cost_models.rtl.unit import Port, Vectors, as_vectors, module, wrapped
@@ -160,8 +161,9 @@ class FoldAccumulator:
         before = "first ? start : acc" if self.running else "start"
         body = f"""{start}
   wire signed [{self.acc_bits - 1}:0] before = {before};
+{added("term", "before", "1'b0", "acc_next", self.acc_bits)}\
   initial acc = 0;
-  always @(posedge clk) if (enable) acc <= term + before;
+  always @(posedge clk) if (enable) acc <= acc_next;
 """
         return module(self, body, ("acc",))
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hwsim.cost_models.rtl.add import added
+
 
 @dataclass(frozen=True, slots=True)
 class FusedAdder:
@@ -108,8 +110,9 @@ class FusedAdder:
         """The sum in the larger exponent: a magnitude of a carry, the significand and three bits; and its sign."""
         s = self.width + 4
         return f"""  wire subtract = negative ^ held[{self.exponent + self.mantissa}];
+  wire [{s - 1}:0] larger = {{1'b0, greater, 3'd0}};
   wire [{s - 1}:0] addend = {{1'b0, aligned}} ^ {{{s}{{subtract}}}};
-  wire [{s - 1}:0] raw = {{1'b0, greater, 3'd0}} + addend + subtract;
+{added("larger", "addend", "subtract", "raw", s, signed=False)}\
   wire below = subtract & raw[{s - 1}];
   wire [{s - 1}:0] magnitude = (raw ^ {{{s}{{below}}}}) + below;
   wire sum_negative = (product_larger ? negative : held[{self.exponent + self.mantissa}]) ^ below;
@@ -124,7 +127,8 @@ class FusedAdder:
   wire [{s - 1}:0] normal = magnitude << left[{z - 1}:0];
   wire [{x - 1}:0] field = normal[{s - 1}] ? exponent - left : {x}'d0;
   wire up = normal[{low - 1}] & (|normal[{low - 2}:0] | normal[{low}]);
-  wire [{x + m}:0] code = {{1'b0, field, {m}'d0}} + normal[{s - 1}:{low}] + up;
+  wire [{x + m}:0] code_from = {{1'b0, field, {m}'d0}};
+{added("code_from", f"normal[{s - 1}:{low}]", "up", "code", x + m + 1, signed=False)}\
   wire over = |code[{x + m}:{e + m}] | &code[{e + m - 1}:{m}];
   wire [{e + m - 1}:0] next = over ? {e + m}'d{(((1 << e) - 1) << m) - 1} : code[{e + m - 1}:0];
   initial acc = 0;

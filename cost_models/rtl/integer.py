@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from hwsim.cost_models.rtl.add import added
 from hwsim.cost_models.rtl.multiply import Wire, multiplied
-from hwsim.cost_models.rtl.unit import Port, Vectors, module
+from hwsim.cost_models.rtl.unit import Port, Vectors, module, wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class IntMac:
 
     Attributes
     ----------
-    acc_bits : of the accumulator, at least those of a product.
+    acc_bits : of the accumulator, at least those of a product; sums beyond it wrap.
     """
 
     family: ClassVar[str] = "int_mac"
@@ -94,13 +95,14 @@ class IntMac:
     def verilog(self) -> str:
         n = self.acc_bits
         body = f"""{_product(self, "product")}  wire signed [{n - 1}:0] acc_from = clear ? {n}'d0 : acc;
+{added("product", "acc_from", "1'b0", "acc_next", n)}\
   initial acc = 0;
-  always @(posedge clk) acc <= product + acc_from;
+  always @(posedge clk) acc <= acc_next;
 """
         return module(self, body, ("acc",))
 
     def respond(self, inputs: Mapping[str, Vectors]) -> dict[str, Vectors]:
-        return {"acc": running_sum(inputs["w"] * inputs["a"], inputs["clear"])}
+        return {"acc": wrapped(running_sum(inputs["w"] * inputs["a"], inputs["clear"]), self.outputs[0])}
 
 
 def _product(unit: IntMultiplier | IntMac, found: str) -> str:

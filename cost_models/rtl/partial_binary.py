@@ -13,7 +13,8 @@ import numpy as np
 
 from hwsim.core.codes import decode
 from hwsim.core.formats import Binary
-from hwsim.cost_models.rtl.accumulate import added, sums_in
+from hwsim.cost_models.rtl.accumulate import sums_in
+from hwsim.cost_models.rtl.add import added
 from hwsim.cost_models.rtl.multiply import Wire, multiplied
 from hwsim.cost_models.rtl.product import NO_CARRY
 from hwsim.cost_models.rtl.unit import Port, Vectors, module

@@ -13,6 +13,7 @@ from typing import ClassVar
 from hwsim.core.errors import InputError
 from hwsim.core.formats import Int
 from hwsim.core.requantize import requantize
+from hwsim.cost_models.rtl.multiply import Wire, multiplied
 from hwsim.cost_models.rtl.unit import Port, Vectors, module
 
 MOST_BITS = 62  # of a number to round: the reference computes in int64
@@ -104,7 +105,7 @@ class MultiplyRequantizer:
 
     def verilog(self) -> str:
         bits = self.in_bits + self.scale_bits
-        body = f"  wire signed [{bits - 1}:0] p = x * $signed({{1'b0, scale}});\n"
+        body = multiplied(Wire("x", self.in_bits, True), Wire("scale", self.scale_bits), "p", bits)
         return module(self, body + requantized("p", bits, self.shift, self.format))
 
     def respond(self, inputs: Mapping[str, Vectors]) -> dict[str, Vectors]:

@@ -21,6 +21,7 @@ from hwsim.core.errors import MissingToolError
 from hwsim.cost_models.rtl.structure import distinct_modules
 from hwsim.cost_models.rtl.unit import Port, Unit, Vectors, as_vectors
 
+LIMIT_S = 900.0  # of one compilation or one simulation
 EXHAUSTIVE_BITS = 16  # inputs of at most so many bits together are all tried
 ENUMERATED_PORTS = 6  # corners of more ports are drawn: five a port make too many combinations to list
 
@@ -56,6 +57,23 @@ def icarus() -> str:
     if found is None or shutil.which("vvp") is None:
         raise MissingToolError("iverilog is not installed", where="RTL simulation", hint="apt install iverilog")
     return found
+
+
+def run_icarus(compile_command: Sequence[str], folder: Path, what: str) -> None:
+    """Compile and run a simulation in a folder; the compiled program is `all.vvp`.
+
+    Raises
+    ------
+    RuntimeError
+        Where the Verilog does not compile, does not run, or does not end within `LIMIT_S`: a defect of `what`.
+    """
+    for step in (compile_command, ["vvp", "-n", "all.vvp"]):
+        try:
+            done = subprocess.run(step, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"Verilog of {what}: {step[0]} did not end within {LIMIT_S:.0f} s") from None
+        if done.returncode:
+            raise RuntimeError(f"Verilog of {what}: {(done.stderr or done.stdout)[:2000]}")
 
 
 def stimuli(unit: Unit, vectors: int, seed: int = 0) -> dict[str, Vectors]:
@@ -125,18 +143,8 @@ def simulate(units: Sequence[Unit], inputs: Sequence[Mapping[str, Vectors]]) -> 
             sources += [unit.verilog(), _bench(index, unit, len(next(iter(given.values()))))]
         (folder / "all.v").write_text("`timescale 1ns/1ps\n" + distinct_modules(sources))
         tops = [word for index in range(len(units)) for word in ("-s", f"bench{index}")]
-        built = subprocess.run(
-            [compiler, "-g2005", "-o", "all.vvp", *tops, "all.v"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if built.returncode:
-            raise RuntimeError(f"Verilog of {', '.join(u.name for u in units)}: {built.stderr[:2000]}")
-        ran = subprocess.run(["vvp", "-n", "all.vvp"], cwd=folder, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            raise RuntimeError(ran.stderr[:2000] or ran.stdout[:2000])
+        command = [compiler, "-g2005", "-o", "all.vvp", *tops, "all.v"]
+        run_icarus(command, folder, ", ".join(unit.name for unit in units))
         return [_read_outputs(folder / f"out{index}.hex", unit) for index, unit in enumerate(units)]
 
 

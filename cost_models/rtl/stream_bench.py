@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwsim.cost_models.rtl.simulation import icarus
+from hwsim.cost_models.rtl.simulation import icarus, run_icarus
 from hwsim.cost_models.rtl.stream import StreamUnit
 from hwsim.cost_models.rtl.structure import distinct_modules
 
@@ -65,10 +64,7 @@ def run_stream(
         bench = _bench(unit, len(words), count, (valid_percent, ready_percent), seed, limit)
         (folder / "all.v").write_text("`timescale 1ns/1ps\n" + distinct_modules([unit.verilog(), bench]))
         command = [compiler, "-g2005", "-o", "all.vvp", "-s", "bench", "all.v"]
-        for step in (command, ["vvp", "-n", "all.vvp"]):
-            done = subprocess.run(step, cwd=folder, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(f"Verilog of {unit.name}: {(done.stderr or done.stdout)[:2000]}")
+        run_icarus(command, folder, unit.name)
         return _read((folder / "out.txt").read_text())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.cost_models.rtl.multiply import TABLE_BITS
 from hwsim.cost_models.surface.family import Axis, Columns, Family
 from hwsim.cost_models.surface.products import (
     fields_of,
@@ -50,12 +51,12 @@ def _product_bits(c: Columns) -> Floats:
 
 
 def _int_mac(c: Columns) -> Columns:
-    """A product whose last row and the accumulator share LUTs, but not where it is a table or a single Booth row."""
+    """A product and a LUT a bit of the accumulator; products by table of 5 or 6 inputs take more."""
     w, a, signed = c["w_bits"], c["a_bits"], c["a_signed"]
     bits = w + a
-    apart = ((bits <= 6) | (np.minimum(w, a + 1 - signed) <= 2)) & (bits > 4) & ((a > 1) | (signed == 1))
-    found = {"acc": bits + c["guard_bits"], "apart": apart, "apart bits": apart * bits, "apart signed": apart * signed}
-    return integer_product(c) | found | {"apart signed bits": apart * signed * bits}
+    table = (bits > 4) & (bits <= TABLE_BITS) & ((a > 1) | (signed == 1))
+    found = {"acc": bits + c["guard_bits"], "table": table, "table bits": table * bits, "table signed": table * signed}
+    return integer_product(c) | found
 
 
 def _int_dot(c: Columns) -> Columns:

@@ -16,6 +16,8 @@ from hwsim.cost_models.surface.family import Columns
 from hwsim.cost_models.surface.multiplied import multiplied_luts
 
 Floats = NDArray[np.float64]
+LUT_INPUTS = 6
+MOST_FIRST_STAGES = 3  # bits of a shift whose choice is worth a level of its own
 
 
 def bit_length(values: Floats) -> Floats:
@@ -50,8 +52,9 @@ def tree(lanes: Floats, bits: Floats) -> dict[str, Floats]:
 def minifloat_product(ew: Floats, mw: Floats, ea: Floats, ma: Floats) -> Mapping[str, Floats]:
     """Widths inside an exact product of two minifloats; an integer of b bits is ea = 0, ma = b - 1.
 
-    Keys: `product` (partial product bits of the significands), `significand` (bits of their product), `reach`
-    (largest shift less the smallest), `stages` (bits of the shift), `width` (bits of the shifted product).
+    Keys: `highest` (shift), `product` (partial product bits of the significands), `significand` (bits of their
+    product), `reach` (largest shift less the smallest), `stages` (bits of the shift), `width` (bits of the shifted
+    product).
     """
     sw, sa = mw + 1, ma + 1
     single = np.minimum(sw, sa) == 1
@@ -59,6 +62,7 @@ def minifloat_product(ew: Floats, mw: Floats, ea: Floats, ma: Floats) -> Mapping
     highest = np.where(ew > 1, 2.0**ew - 1, 0) + np.where(ea > 1, 2.0**ea - 1, 0)
     reach = highest - (ew > 1) - (ea > 1)
     return {
+        "highest": highest,
         "product": np.where(single, np.maximum(sw, sa), sw * sa),
         "significand": significand,
         "reach": reach,
@@ -84,17 +88,19 @@ def shifted_product(c: Columns) -> dict[str, Floats]:
     p = minifloat_product(ew, mw, ea, ma)
     none = np.zeros_like(ew)
     twos = c["a_signed"] if "a_bits" in c else none
-    codes = 1 + ew + mw + c["a_signed"] + ea + ma
-    whole = codes <= 6  # all of both codes fit one LUT
-    table = ~whole & (ew + mw + ea + ma <= 6)  # both magnitudes do
+    magnitudes = ew + mw + (c["a_bits"] if "a_bits" in c else ea + ma)  # an integer's sign is part of the product
+    codes = magnitudes + 1 + (0 if "a_bits" in c else c["a_signed"])
+    whole = codes <= LUT_INPUTS  # all of both codes fit one LUT
+    table = ~whole & (magnitudes <= LUT_INPUTS)  # both magnitudes do
     sig, fixed = p["significand"], p["reach"] == 0
     added = np.minimum(ew, ea) > 1
     single = np.minimum(mw, ma) == 0
     found = {
         "1": np.ones_like(ew),
-        "product": multiplied_luts(mw + 1, none, ma + 1, twos),
+        "product": np.where(single, 0.0, multiplied_luts(mw + 1, none, ma + 1, twos)),
         "significand": sig,
         "significand stages": (sig - 1) * p["stages"],
+        "shifter": shifter_luts(sig, np.where(ew > 1, 1.0, 0.0) + np.where(ea > 1, 1.0, 0.0), p["highest"]),
         "exponents": added,
         "exponent bits": np.where(added, np.maximum(ew, ea), 0),
         "width": p["width"],
@@ -103,12 +109,49 @@ def shifted_product(c: Columns) -> dict[str, Floats]:
         "fixed significand": fixed * sig,
         "single": single,
         "single width": single * p["width"],
-        "single significand": single * sig,
         "signed": c["a_signed"],
     }
     found = {name: np.where(whole | table, 0.0, values) for name, values in found.items()}
     tables = {"whole": whole * (p["width"] + c["a_signed"]), "table": table, "table width": table * p["width"]}
     return found | tables
+
+
+def shifter_luts(significand: Floats, lowest: Floats, highest: Floats) -> Floats:
+    """LUTs of a shifter of some bits to the left by lowest..highest."""
+    keys = np.stack([np.rint(v).astype(np.int64) for v in (significand, lowest, highest)], axis=-1)
+    distinct, index = np.unique(keys.reshape(-1, 3), axis=0, return_inverse=True)
+    counts = np.array([_shifter(int(s), int(low), int(high)) for s, low, high in distinct], dtype=np.float64)
+    return np.asarray(counts[index.reshape(-1)].reshape(keys.shape[:-1]))
+
+
+@lru_cache(maxsize=4096)
+def _shifter(bits: int, lowest: int, highest: int) -> int:
+    """The cheapest split of the shift into low bits, which choose first, and the others.
+
+    Behind the first level each bit of the result chooses between those that can reach it, either by the other bits of
+    the shift, or by lines of which one is set for each value of them, which all bits share. Either way a LUT has an
+    input for the sign, too.
+    """
+    if lowest == highest:
+        return 0
+    stages, best = highest.bit_length(), 1 << 30
+    for low in range(min(stages, MOST_FIRST_STAGES + 1)):
+        step = 1 << low
+        wide = bits + step - 1
+        first = sum(_one_bit(min(bits, step, i + 1, wide - i) + low) for i in range(wide)) if low else 0
+        reached = [
+            sum(1 for move in range((highest >> low) + 1) if 0 <= i - move * step < wide)
+            for i in range(lowest, bits + highest)
+        ]
+        coded = sum(_one_bit(n + stages - low + 1) for n in reached)
+        lines = (highest >> low) - (lowest >> low) + 1
+        best = min(best, first + coded, first + lines + sum(_one_bit(2 * n + 1) for n in reached))
+    return best
+
+
+def _one_bit(inputs: int) -> int:
+    """LUTs of a function of so many inputs that can be cut anywhere."""
+    return 1 + max(0, -(-(inputs - LUT_INPUTS) // (LUT_INPUTS - 1)))
 
 
 def shifted_product_positions(c: Columns) -> list[Floats]:

@@ -143,7 +143,25 @@ class Surface:
             least, most = self.band.interval(mid + offset, scale, np.full(len(mid), stratum))
             low, high = np.where(beyond, np.minimum(low, least), low), np.where(beyond, np.maximum(high, most), high)
             past |= beyond
-        return Prediction(mid, np.clip(low - offset, 0.0, mid), np.maximum(high - offset, mid), past)
+        mid = np.rint(mid)  # counts are whole numbers, and rounded ends hold every whole number that the ends held
+        return Prediction(mid, np.clip(np.rint(low - offset), 0.0, mid), np.maximum(np.rint(high - offset), mid), past)
+
+    def counted(self, parameters: Columns) -> float | None:
+        """What synthesis counted of a unit with these parameters; None where the data lack it or do not agree."""
+        columns = self.family.axis_columns(parameters)
+        return self._counted.get(tuple(float(columns[axis.name][0]) for axis in self.family.axes))
+
+    @cached_property
+    def _counted(self) -> dict[tuple[float, ...], float]:
+        """Counts by axes, without those that units of equal axes do not share."""
+        found: dict[tuple[float, ...], float] = {}
+        differs = set()
+        columns = [self.rows[axis.name] for axis in self.family.axes]
+        for *place, count in zip(*columns, self.rows["count"], strict=True):
+            key = tuple(float(v) for v in place)
+            if found.setdefault(key, float(count)) != count:
+                differs.add(key)
+        return {key: count for key, count in found.items() if key not in differs}
 
     def _exact(self, columns: Columns) -> Prediction:
         """Of a law that misses no count: whole numbers, which need not rise with every parameter."""

@@ -31,6 +31,12 @@ def run(
     k: Annotated[int, typer.Option("--k", metavar="N", help="length of the dot product, with --unit")] = 64,
     arch: Annotated[str, typer.Option("--arch", metavar="dataflow|overlay")] = "dataflow",
     reuse: Annotated[str, typer.Option("--reuse", metavar="N|auto", help="multiplications per multiplier")] = "auto",
+    target_ii: Annotated[
+        int | None,
+        typer.Option(
+            "--target-ii", metavar="CYCLES", help="the smallest design with an inference every so many cycles or fewer"
+        ),
+    ] = None,
     edge: options.Edge = "same",
     override: options.Override = None,
     input_shape: options.InputShape = None,
@@ -53,6 +59,8 @@ def run(
         )
     factor = options.reuse_of(reuse)
     if unit is not None:
+        if target_ii is not None:
+            raise InputError("a target interval for one operator", where="--target-ii", hint="give a MODEL")
         _run_unit(unit, weights, acts, k, part, calibration, as_json)
         return
     from hwsim.api import cost
@@ -65,7 +73,8 @@ def run(
     network = network_of(str(model), input_shape=options.shape_of(input_shape))
     formats: dict[str, Any] = {"weights": weights, "acts": acts, "edge": edge, "arch": arch}
     design = partial(scaled, cost, network, part, overrides=options.overrides_of(override), energy=energy, **formats)
-    result = design(reuse=factor)
+    aim = {} if target_ii is None else {"target_ii_cycles": target_ii}
+    result = design(reuse=factor, **aim)
     if page is not None:
         _write_page(result, design, part, f"{model}: {weights} weights, {acts} activations", page)
     why = result.explain()

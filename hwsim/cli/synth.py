@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ from hwsim.core.errors import InputError, VerificationError, nearest
 
 if TYPE_CHECKING:
     from hwsim.cost_models.rtl.unit import Unit
+    from hwsim.cost_models.rtl.verify import Checked
     from hwsim.cost_models.synthesis import Flow, Refusal, Row
 
 CHECKED_UNITS = 20
@@ -35,6 +37,10 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help=f"synthesise {CHECKED_UNITS} random rows again and compare")
     ] = False,
+    simulate: Annotated[
+        int | None,
+        typer.Option("--simulate", metavar="N", help="no synthesis: RTL simulation with up to N vectors a unit"),
+    ] = None,
     as_json: options.Json = False,
 ) -> int:
     """Synthesise units with Yosys into a table; what is in it is not repeated, so an interrupted run continues."""
@@ -44,6 +50,11 @@ def run(
         raise InputError(f"{flow!r}", where="--flow", hint=nearest(flow, FLOWS))
     if limit is not None and limit < 0:
         raise InputError(f"{limit}", where="--limit", hint="0 and up")
+    if simulate is not None:
+        if simulate < 1 or check:
+            hint = "a number of vectors from 1, and not with --check"
+            raise InputError(f"{simulate}", where="--simulate", hint=hint)
+        return _simulate({name: experiment(name)[:limit] for name in family or families()}, simulate, as_json)
     units = [unit for name in family or families() for unit in experiment(name)]
     path = out or _cached_table()
     start = time.perf_counter()
@@ -51,6 +62,45 @@ def run(
     document["seconds"] = round(time.perf_counter() - start, 1)
     emit(document, as_json, lambda: _lines(document))
     return 1 if document["failed"] else 0
+
+
+def _simulate(units: Mapping[str, Sequence[Unit]], vectors: int, as_json: bool) -> int:
+    """Simulate families of units, each in turn; exit code 1 where a unit does not compute what it should."""
+    from hwsim.cost_models.rtl.verify import Checked, checked
+
+    start, progress = time.perf_counter(), _Progress(sum(len(group) for group in units.values()))
+    results, done = list[Checked](), 0
+    for family, group in units.items():
+        result = Checked(family, 0, 0, 0, ())
+        for result in checked(family, group, vectors):
+            progress(done + result.units)
+        done += len(group)
+        results.append(result)
+    seconds = round(time.perf_counter() - start, 1)
+    document = {"families": [asdict(result) for result in results], "seconds": seconds}
+    emit(document, as_json, lambda: _simulated_lines(results, seconds))
+    return 1 if any(result.wrong for result in results) else 0
+
+
+def _simulated_lines(results: Sequence[Checked], seconds: float) -> Iterator[str]:
+    columns = ("family", "units", "all inputs tried", "vectors", "ports with mismatches")
+    rows = [(r.family, r.units, r.exhaustive, r.vectors, len(r.wrong)) for r in results]
+    rows.append(
+        (
+            "all",
+            sum(r.units for r in results),
+            sum(r.exhaustive for r in results),
+            sum(r.vectors for r in results),
+            sum(len(r.wrong) for r in results),
+        )
+    )
+    yield from table(columns, rows, right=range(1, 5))
+    for wrong in (first for result in results for first in result.wrong):
+        yield (
+            f"{wrong.unit}.{wrong.port}: {wrong.count} of {wrong.vectors} vectors differ; at {dict(wrong.inputs)} "
+            f"{wrong.simulated} instead of {wrong.expected}"
+        )
+    yield f"simulated in {seconds} s"
 
 
 def _cached_table() -> Path:

@@ -75,6 +75,7 @@ class LayerCost:
     accumulator_bits: int
     reuse: int
     terms: Mapping[str, float]
+    uram: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in LayerCost.__slots__ if name != "terms"} | {
@@ -131,6 +132,7 @@ class Cost:
     ----------
     available : what the part has of each resource (`lut`, `ff`, `dsp`, `bram18`), where it is known.
     energy : of one inference, where it was asked for.
+    uram : UltraRAMs, which memories take where block RAM runs out; among `intervals` only where there are any.
     """
 
     part: str
@@ -146,10 +148,12 @@ class Cost:
     notes: tuple[str, ...] = ()
     available: Mapping[str, int] = field(default_factory=dict)
     energy: Energy | None = None
+    uram: Interval = field(default_factory=lambda: Interval.exact(0.0, "URAM"))
 
     @property
     def intervals(self) -> dict[str, Interval]:
-        names = ("lut", "ff", "dsp", "bram18", "latency_us", "ii_cycles")
+        ultra = ("uram",) if self.uram.hi > 0 else ()
+        names = ("lut", "ff", "dsp", "bram18", *ultra, "latency_us", "ii_cycles")
         return {name: getattr(self, name) for name in names}
 
     def as_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwsim.core.cost import Cost, Interval, LayerCost
 
-RESOURCES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
+RESOURCES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "uram": "UltraRAM"}
 FEW = 5  # terms that the sentences name
 
 
@@ -103,16 +103,16 @@ def _terms(cost: Cost) -> tuple[TermShare, ...]:
 
 
 def _layers(cost: Cost) -> tuple[LayerShare, ...]:
-    lut, ff, dsp, bram18 = (sum(getattr(layer, name) for layer in cost.layers) or 1.0 for name in RESOURCES)
+    totals = {name: sum(getattr(layer, name) for layer in cost.layers) or 1.0 for name in RESOURCES}
     interval = cost.ii_cycles.mid or 1.0
     return tuple(
         LayerShare(
             layer.name,
             layer.kind,
-            layer.lut / lut,
-            layer.ff / ff,
-            layer.dsp / dsp,
-            layer.bram18 / bram18,
+            layer.lut / totals["lut"],
+            layer.ff / totals["ff"],
+            layer.dsp / totals["dsp"],
+            layer.bram18 / totals["bram18"],
             layer.cycles / interval,
         )
         for layer in cost.layers
@@ -141,7 +141,7 @@ def _largest(terms: tuple[TermShare, ...]) -> str:
 
 def _other_resources(cost: Cost) -> list[str]:
     found = []
-    for name in ("ff", "dsp", "bram18"):
+    for name in ("ff", "dsp", "bram18", "uram"):
         total = sum(getattr(layer, name) for layer in cost.layers)
         if total > 0:
             top = max(cost.layers, key=lambda layer: float(getattr(layer, name)))

@@ -98,3 +98,15 @@ def test_a_wrong_energy_table_is_an_error_before_anything_is_loaded(
     assert invoke([*WORDS, "--energy", str(bad), "--json"]) == 2
     error = json.loads(capfd.readouterr().out)["error"]
     assert error["where"] == str(bad) and "coefficients.dram" in error["message"]
+
+
+def test_a_target_interval_chooses_the_folding_once(
+    asked: list[dict[str, Any]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke([*WORDS, "--target-ii", "5000", "--page", str(tmp_path / "page.html")]) == 0
+    assert asked[0]["target_ii_cycles"] == 5000 and asked[0]["reuse"] == "auto"
+    assert all("target_ii_cycles" not in call for call in asked[1:])
+    unit = ["cost", "--unit", "mac", "-w", "int4", "-a", "int4", "--part", "kv260", "--target-ii", "5", "--json"]
+    capfd.readouterr()
+    assert invoke(unit) == 2
+    assert json.loads(capfd.readouterr().out)["error"]["where"] == "--target-ii"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hwsim.cli.main import invoke
 from hwsim.core.errors import MissingToolError
 from hwsim.cost_models import synthesis
+from hwsim.cost_models.rtl.elementwise import Relu
 from hwsim.cost_models.rtl.unit import Unit
 from hwsim.cost_models.synthesis import Cells, Flow, read_table, write_table
 from hwsim.cost_models.synthesis import table as table_module
@@ -137,3 +139,25 @@ def test_without_yosys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: p
     error = document([*FAMILY, "--out", str(tmp_path / "units.csv")], capfd, code=MissingToolError.exit_code)["error"]
     assert error["code"] == "missing_tool" and "hwsim[synth]" in error["hint"]
     assert not (tmp_path / "units.csv").exists()
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
+def test_simulation_counts_units_vectors_and_mismatches(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--simulate", "50", "--family", "relu", "--family", "int_mac", "--limit", "3"]
+    found = document(words, capfd)["families"]
+    assert [(f["family"], f["units"], len(f["wrong"])) for f in found] == [("relu", 3, 0), ("int_mac", 3, 0)]
+    assert found[0]["exhaustive"] == 3 and found[1]["exhaustive"] == 0 and found[1]["vectors"] == 150
+    right = Relu.verilog
+    monkeypatch.setattr(Relu, "verilog", lambda self: right(self).replace("assign y = ", "assign y = ~", 1))
+    wrong = document(words, capfd, code=1)["families"][0]["wrong"]
+    assert len(wrong) == 3 and wrong[0]["expected"] != wrong[0]["simulated"]
+    assert invoke(["synth", *words]) == 1
+    text = capfd.readouterr().out
+    assert "ports with mismatches" in text and "instead of" in text
+
+
+@pytest.mark.parametrize("words", [["--simulate", "0"], ["--simulate", "9", "--check"]])
+def test_simulation_takes_vectors_and_no_check(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert document([*words, "--family", "relu"], capfd, code=2)["error"]["where"] == "--simulate"

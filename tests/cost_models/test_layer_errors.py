@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import pytest
 
 from hwsim.cost_models.layer_errors import layer_errors, summary
@@ -37,13 +39,24 @@ def test_flip_flops_are_within_two_hundredths() -> None:
         assert abs(e.share("ff")) <= 0.02, e.label
 
 
-def test_luts_are_within_a_tenth_where_multipliers_are_mapped_as_alone() -> None:
-    """In six designs Yosys puts the operands of the additions inside integer multipliers the other way round, which
-    depends on the names of wires and takes 4 LUTs more a product of 4 bits and 25 of 8 bits."""
+def test_luts_are_within_a_tenth_but_for_one_pool() -> None:
+    """In the pool of E2M1 codes synthesis joins comparators of 5 LUTs into pairs that take more than two of them."""
     errors = {e.label: abs(e.share("lut")) for e in layer_errors()}
-    far = {label for label, share in errors.items() if share > 0.10}
-    assert len(far) <= 6 and all("int" in label for label in far)
-    assert max(errors.values()) <= 0.25
+    assert {label for label, share in errors.items() if share > 0.10} <= {"max pool e2m1"}
+    assert max(errors.values()) <= 0.12
+    assert median(errors.values()) <= 0.01
+
+
+def test_integer_layers_are_the_sums_of_their_units() -> None:
+    for e in layer_errors():
+        if not any(word in e.label for word in ("e2m1", "e4m3", "pool", "signed")):
+            assert abs(e.share("lut")) <= 0.01, e.label
+
+
+def test_intervals_hold_nine_in_ten() -> None:
+    """The factor for what happens where units meet is taken from all designs but the one that is looked at."""
+    found = layer_summary()
+    assert found["lut_held"] >= 0.88 and 1.0 < found["lut_factor"] <= 1.05
 
 
 def test_the_shipped_summary_is_that_of_the_shipped_table() -> None:

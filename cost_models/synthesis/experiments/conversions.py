@@ -39,11 +39,11 @@ def shift_requantize() -> Iterator[tuple[int, int, int, bool, bool]]:
 
 
 def multiply_requantize() -> Iterator[tuple[int, int, int, int, bool, bool]]:
-    """Scales of 4 to 16 bits."""
-    for bits, scale, out in product((10, 12, 16, 20, 24, 32), (4, 8, 12, 16), (4, 8)):
-        if bits * scale <= 400:
+    """Scales of 4 to 16 bits, and of 24, the significand of a float32."""
+    for bits, scale, out in product((10, 12, 16, 20, 24, 32), (4, 8, 12, 16, 24), (4, 8)):
+        if bits * scale <= 400 or scale == 24:
             yield bits, scale, scale + (bits - out) // 2, out, True, True
-            if scale in (8, 16):
+            if scale in (8, 16, 24):
                 yield bits, scale, scale + (bits - out) // 2, out, False, False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import combinations, product
 
 from hwsim.core.formats import minifloat
 from hwsim.cost_models.synthesis.experiments.integers import SUMMANDS_BITS
@@ -17,22 +17,24 @@ PAIRED: tuple[Format, ...] = ((1, 2), (2, 0), (2, 1), (2, 3), (2, 5), (3, 0), (3
 
 
 def minifloat_mul() -> Iterator[tuple[int, int, int, int, bool]]:
-    """The same format on both sides, for all formats, and mixed pairs."""
+    """The same format on both sides, for all formats, and all mixed pairs to 8 bits."""
     for e, m in ALL:
         yield e, m, e, m, True
     for e, m in TO_8_BITS:
         yield e, m, e, m, False
-    for w, a in product(PAIRED, PAIRED):
-        if w < a:
-            yield *w, *a, True
+    for w, a in combinations(TO_8_BITS, 2):
+        yield *w, *a, True
 
 
 def minifloat_mac() -> Iterator[tuple[int, int, int, int, int, bool]]:
-    """As the multipliers, mixed pairs both ways round, and sums of 8, 256 and 4,096."""
+    """As the multipliers, some mixed pairs both ways round and unsigned, and sums of 8, 256 and 4,096."""
     for w, a, signed in (*((f, f, True) for f in ALL), *((f, f, False) for f in TO_8_BITS)):
         yield *w, *a, pair_bits(w, a, signed) + SUMMANDS_BITS, signed
-    for w, a in product(PAIRED, PAIRED):
+    for w, a in combinations(TO_8_BITS, 2):
         yield *w, *a, pair_bits(w, a, True) + SUMMANDS_BITS, True
+    for w, a in product(PAIRED, PAIRED):
+        if w > a:
+            yield *w, *a, pair_bits(w, a, True) + SUMMANDS_BITS, True
         if w < a:
             yield *w, *a, pair_bits(w, a, False) + SUMMANDS_BITS, False
     for w, guard in product(PAIRED, (3, 8, 12)):
@@ -40,19 +42,17 @@ def minifloat_mac() -> Iterator[tuple[int, int, int, int, int, bool]]:
 
 
 def minifloat_int_mul() -> Iterator[tuple[int, int, int, bool]]:
-    """Integers of 2 to 8 bits, and wider ones for some formats."""
-    for w, a, signed in product(PAIRED, (2, 3, 4, 6, 8), (False, True)):
+    """All formats to 8 bits with integers of 2 to 8, and some with wider ones."""
+    for w, a, signed in product(TO_8_BITS, (2, 3, 4, 6, 8), (False, True)):
         yield *w, a, signed
     for w, a in product(((2, 1), (3, 2), (4, 3)), (1, 5, 7, 10, 12, 16)):
         yield *w, a, False
 
 
 def minifloat_int_mac() -> Iterator[tuple[int, int, int, bool, int]]:
-    """As the multipliers, all formats to 8 bits with u8, and sums of 8, 256 and 4,096."""
+    """As the multipliers, and sums of 8, 256 and 4,096."""
     for ew, mw, a, signed in minifloat_int_mul():
         yield ew, mw, a, signed, integer_pair_bits((ew, mw), a, signed) + SUMMANDS_BITS
-    for w in TO_8_BITS:
-        yield *w, 8, False, integer_pair_bits(w, 8, False) + SUMMANDS_BITS
     for w, guard in product(((2, 1), (2, 3), (3, 2), (4, 3), (5, 2)), (3, 8, 12)):
         yield *w, 8, False, integer_pair_bits(w, 8, False) + guard
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hwsim.core.formats import minifloat
 from hwsim.cost_models.surface.catalogue import FAMILIES
-from hwsim.cost_models.surface.multiplied import digits, multiplied_luts
+from hwsim.cost_models.surface.multiplied import multiplied_luts
 from hwsim.cost_models.surface.products import bit_length, minifloat_product, shifted_product_positions
 from hwsim.cost_models.synthesis.table import SHIPPED, read_table
 
@@ -19,7 +19,7 @@ def test_multipliers_by_hand() -> None:
     """A gate a bit; a table an output bit; 4 digits over 8 bits; two tables of 6 and 6 outputs and an adder of 6."""
     x, y = np.array([1.0, 3.0, 8.0, 4.0]), np.array([9.0, 3.0, 8.0, 4.0])
     signed = np.array([0.0, 1.0, 1.0, 0.0])
-    assert multiplied_luts(x, signed, y, signed).tolist() == [9, 6, 4 * 10 - 1, 6 + 2 * 6]
+    assert multiplied_luts(x, signed, y, signed).tolist() == [9, 6, 4 * 10, 6 + 2 * 6]
 
 
 @pytest.mark.property
@@ -27,18 +27,16 @@ def test_multipliers_by_hand() -> None:
 def test_multipliers_take_either_order(x: int, y: int, x_signed: bool, y_signed: bool) -> None:
     sides = [np.array([float(v)]) for v in (x, x_signed, y, y_signed)]
     one, other = multiplied_luts(*sides), multiplied_luts(*sides[2:], *sides[:2])
-    rows = [digits(sides[i], sides[i + 1]) * (sides[2 - i] + 2) for i in (0, 2)]
-    assert rows[0] == rows[1] or one == other
-    assert one >= 1
+    assert one == other >= 1
 
 
 @pytest.mark.truth
 def test_multipliers_are_those_of_synthesis() -> None:
-    """Every integer multiplier of the table, exactly."""
+    """Every integer multiplier of the table, exactly; `multiply` builds the cheaper order by the same law."""
     rows = [row for row in read_table(SHIPPED) if row.family == "int_mul" and row.flow == "base"]
     fields = {name: np.array([float(row.values[name]) for row in rows]) for name in ("w_bits", "a_bits", "a_signed")}
     found = multiplied_luts(fields["w_bits"], np.ones(len(rows)), fields["a_bits"], fields["a_signed"])
-    assert len(rows) >= 400
+    assert len(rows) >= 500
     np.testing.assert_array_equal(found, [row.lut for row in rows])
 
 
