@@ -109,7 +109,7 @@ def draw(found: list[Ratio], path: Path) -> None:
         (panels[1], ENCODED_BAND, "encoded", "and rounded back to the minifloat"),
     ):
         axes.axhspan(lo, hi, color="#e8e8e8", zorder=0)
-        axes.text(25.5, hi * 0.97, f"published: {lo} to {hi}", ha="right", va="top", fontsize=8, color="#555555")
+        axes.text(25.5, lo * 1.03, f"published: {lo} to {hi}", ha="right", va="bottom", fontsize=8, color="#555555")
         axes.axhline(1, color="black", linewidth=0.8)
         for r in sorted(found, key=lambda r: r.exponent):
             face = colours[r.exponent] if r.signed else "none"

@@ -39,12 +39,13 @@ def shift_requantize() -> Iterator[tuple[int, int, int, bool, bool]]:
 
 
 def multiply_requantize() -> Iterator[tuple[int, int, int, int, bool, bool]]:
-    """Scales of 4 to 16 bits, and of 24, the significand of a float32."""
+    """Scales of 4 to 16 bits and of 24, the significand of a float32; fewer kinds of the slow ones."""
     for bits, scale, out in product((10, 12, 16, 20, 24, 32), (4, 8, 12, 16, 24), (4, 8)):
-        if bits * scale <= 400 or scale == 24:
-            yield bits, scale, scale + (bits - out) // 2, out, True, True
-            if scale in (8, 16, 24):
-                yield bits, scale, scale + (bits - out) // 2, out, False, False
+        if bits > 12 and (scale, out) not in ((8, 8), (16, 8), (24, 8)):
+            continue
+        yield bits, scale, scale + (bits - out) // 2, out, True, True
+        if bits <= 12 and scale in (8, 16, 24):
+            yield bits, scale, scale + (bits - out) // 2, out, False, False
 
 
 def thresholds() -> Iterator[tuple[int, int, bool, int]]:

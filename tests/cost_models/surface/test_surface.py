@@ -204,3 +204,25 @@ def test_a_million_rows_in_seconds() -> None:
     p = surface.predict(many)
     assert time.process_time() - start < 10
     assert np.isfinite(p.mid).all() and (p.low <= p.high).all()
+
+
+@pytest.mark.exact
+def test_counts_of_units_among_the_data_are_kept(fitted: Fitted) -> None:
+    surface, columns, y, known = fitted
+    for i in (*np.flatnonzero(known)[:5], *np.flatnonzero(~known)[:5]):
+        unit = {name: values[i] for name, values in columns.items()}
+        assert surface.counted(unit) == (y[i] if known[i] else None)
+    one, other = np.flatnonzero(known)[:2]
+    twice = {name: np.append(values[known], values[one]) for name, values in columns.items()}
+    again = fit_surface(TOY, twice, np.append(y[known], y[one] + 1))
+    assert again.counted({name: values[one] for name, values in columns.items()}) is None
+    assert again.counted({name: values[other] for name, values in columns.items()}) == y[other]
+
+
+@pytest.mark.exact
+def test_predictions_are_whole_numbers_inside_whole_ends(fitted: Fitted) -> None:
+    surface, columns, _, _ = fitted
+    p = surface.predict(columns)
+    for values in (p.mid, p.low, p.high):
+        np.testing.assert_array_equal(values, np.rint(values))
+    assert np.all((p.low <= p.mid) & (p.mid <= p.high))

@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 import pytest
 
 from hwsim.core.errors import MissingToolError
+from hwsim.cost_models.laws.memories import ultra_ram
 from hwsim.cost_models.rtl.adder_tree import AdderTree
 from hwsim.cost_models.rtl.dot import IntDot
 from hwsim.cost_models.rtl.integer import DspMultiplier, IntMac, IntMultiplier
+from hwsim.cost_models.rtl.memory import DualPortRam
 from hwsim.cost_models.rtl.minifloat import MinifloatMac
 from hwsim.cost_models.rtl.structure import structural
 from hwsim.cost_models.rtl.unit import Port, Unit, Vectors
@@ -120,3 +122,24 @@ def test_counts_do_not_depend_on_the_names_of_wires(yosys: Yosys) -> None:
         renamed: list[Unit] = [Renamed(unit, seed) for unit in units]
         assert any(one.verilog() != other.verilog() for one, other in zip(units, renamed, strict=True))
         assert synthesise(yosys, FLOWS["base"], renamed) == there
+
+
+@dataclass(frozen=True, slots=True)
+class InUltraRam:
+    """A memory that asks for UltraRAM."""
+
+    unit: DualPortRam
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unit, name)
+
+    def verilog(self) -> str:
+        return self.unit.verilog().replace("  reg [", '  (* ram_style = "ultra" *) reg [', 1)
+
+
+def test_ultrarams_are_those_of_the_law(yosys: Yosys) -> None:
+    memories = [DualPortRam(words, bits) for words, bits in ((4096, 72), (4096, 73), (2048, 144))]
+    found = synthesise(yosys, FLOWS["base"], [InUltraRam(memory) for memory in memories])
+    for memory in memories:
+        cells = found[memory.name]
+        assert (cells.uram, cells.bram18) == (ultra_ram(memory.bits, memory.words), 0), memory.name
