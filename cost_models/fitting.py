@@ -66,9 +66,7 @@ def fitted_pipeline(
         Where nothing that fits meets the target, with the fastest interval that does.
     """
     if target_ii_cycles is not None and target_ii_cycles < 1:
-        raise InputError(
-            f"an interval of {target_ii_cycles} cycles", where="target_ii_cycles (--target-ii)", hint="at least 1"
-        )
+        raise InputError(f"an interval of {target_ii_cycles} cycles", where="target_ii_cycles", hint="at least 1")
     prices = _Prices.of(workload, assignment, part, dsp, constants or {})
     aim, found = target_ii_cycles, None
     for _ in range(ROUNDS):

@@ -113,11 +113,11 @@ def main() -> None:
     if parser.parse_args().synthesise:
         synthesised()
     errors = layer_errors()
-    found = summary(errors)
+    found, reach = summary(errors), conformal_quantile([e.beyond for e in errors], COVERAGE)
     print(f"{'design':48s} {'LUT':>15s} {'%':>6s} {'90 %':>4s} {'FF':>15s} {'%':>6s} {'DSP':>9s} {'BRAM18':>9s}")
     for e in errors:
         c = e.predicted.counts
-        held = "in" if e.beyond <= log(found["lut_factor"]) + 1e-4 else "out"
+        held = "in" if e.beyond <= reach else "out"
         print(
             f"{e.label:48s} {c.lut:7.0f}/{e.lut:7d} {100 * e.share('lut'):+6.1f} {held:>4s} "
             f"{c.ff:7.0f}/{e.ff:7d} {100 * e.share('ff'):+6.1f} {c.dsp:4.0f}/{e.dsp:4d} {c.bram18:4.0f}/{e.bram18:4d}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hwsim.core.devices import Part
-from hwsim.cost_models.bill import Bill, Memory
+from hwsim.cost_models.bill import Bill
 from hwsim.cost_models.laws.memories import ultra_ram
 
 INITIALISED = ("versal",)  # families whose UltraRAM can hold constants
@@ -25,24 +25,28 @@ def moved_to_ultraram(bills: Sequence[Bill], part: Part, most_bram18: float) -> 
     left = part.uram
     found = list(bills)
     movable = [
-        (memory.bram18 / ultra_ram(memory.bits, memory.words), index, memory)
+        (memory.bram18 / ultra_ram(memory.bits, memory.words), index, place)
         for index, bill in enumerate(bills)
-        for memory in bill.memories
+        for place, memory in enumerate(bill.memories)
         if part.family in INITIALISED or not memory.constant
     ]
-    for _, index, memory in sorted(movable, key=lambda entry: entry[:2], reverse=True):
+    for _, index, place in sorted(movable, reverse=True):
+        memory = found[index].memories[place]
         blocks = ultra_ram(memory.bits, memory.words)
         needed = max(0, -int(-excess // memory.bram18))
         count = min(memory.copies, left // blocks, needed)
         if count > 0:
-            found[index] = _moved(found[index], memory, count)
+            found[index] = _moved(found[index], place, count)
             left -= count * blocks
             excess -= count * memory.bram18
     return found
 
 
-def _moved(bill: Bill, memory: Memory, count: int) -> Bill:
+def _moved(bill: Bill, place: int, count: int) -> Bill:
     """A bill with `count` copies of one of its memories in UltraRAM."""
-    kept = tuple(replace(one, copies=one.copies - count) if one is memory else one for one in bill.memories)
+    memories = list(bill.memories)
+    memory = memories[place]
+    memories[place] = replace(memory, copies=memory.copies - count)
     blocks = count * ultra_ram(memory.bits, memory.words)
-    return replace(bill, bram18=bill.bram18 - count * memory.bram18, uram=bill.uram + blocks, memories=kept)
+    freed = count * memory.bram18
+    return replace(bill, bram18=bill.bram18 - freed, uram=bill.uram + blocks, memories=tuple(memories))

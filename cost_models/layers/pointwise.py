@@ -90,7 +90,7 @@ def price_add(site: Site) -> Price:
         if s.decode_lut:
             unit += Bill((Term("decoders", "mf_dec", float(s.decode_lut)),))
         if s.float_scale and s.kind != "float" and len(inputs) > 1:
-            unit += scale_step(s.fixed_bits, True, site.dsp, site.dsp_type)
+            unit += scale_step(s.fixed_bits, site.dsp, site.dsp_type)
     unit += Bill(ff=bits + 1)
     out = replace(stream.carried(bits + 1), float_scale=any(s.float_scale for s in inputs))
     if floating:

@@ -21,10 +21,10 @@ FP32 = (8, 23)
 FLOAT_SCALE_BITS = 24  # the significand of a float32
 
 
-def float_adder(label: str = "adders", running: bool = False, exponent: int = FP32[0], mantissa: int = FP32[1]) -> Term:
-    """An adder of two floats, or of one float and the sum so far."""
+def float_adder(label: str, running: bool = False) -> Term:
+    """An adder of two numbers in float32, or of one and the sum so far."""
     family = "float_accumulate" if running else "float_add"
-    return term(label, price_of(family, {"e": exponent, "m": mantissa}), family)
+    return term(label, price_of(family, {"e": FP32[0], "m": FP32[1]}), family)
 
 
 def float_product_lut(significand_w: int, significand_a: int, exponent_w: int, exponent_a: int) -> float:
@@ -45,10 +45,8 @@ def float_product(weights: Operand, acts: Operand, dsp: DspPolicy, dsp_type: str
 
 
 @lru_cache(maxsize=65536)
-def scale_step(acc_bits: int, multiply: bool, dsp: DspPolicy, dsp_type: str, label: str = "requantize") -> Bill:
-    """Multiply one signed number by a float scale; a power of two is wiring."""
-    if not multiply:
-        return Bill()
+def scale_step(acc_bits: int, dsp: DspPolicy, dsp_type: str, label: str = "requantize") -> Bill:
+    """Multiply one signed number by a float scale."""
     if takes_dsp(acc_bits, FLOAT_SCALE_BITS, dsp):
         tiles = float(dsp_tiles(acc_bits, FLOAT_SCALE_BITS + 1, dsp_type))
         return Bill(dsp=tiles, dsp_packed=tiles)
@@ -65,7 +63,7 @@ def block_scaling(weights: Operand, acts: Operand, bits: int, dsp: DspPolicy, ds
     bill, wide = Bill(), bits
     for side in sides:
         if side.scale_bits == FLOAT_SCALE_BITS:
-            bill += scale_step(wide, True, dsp, dsp_type, "block scales")
+            bill += scale_step(wide, dsp, dsp_type, "block scales")
             wide = bits + FLOAT_SCALE_BITS
     kind = "e4m3" if any(side.scale_bits == 4 for side in sides) else "e8m0"
     priced = price_of("block_scale", {"sum_bits": wide, "scale": kind})

@@ -24,7 +24,7 @@ COEFFICIENT_BITS = 16
 def adder(bits: int, floating: bool = False) -> Bill:
     """A sum of two numbers, the wider one `bits` wide."""
     if floating:
-        return Bill((float_adder(),))
+        return Bill((float_adder("adders"),))
     return Bill((Term("adders", "none", float(bits + 1)),))
 
 

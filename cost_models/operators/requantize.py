@@ -24,12 +24,13 @@ from hwsim.cost_models.operators.priced import term
 def requantize(acc_bits: int, target: Scaled, multiply: bool, dsp: DspPolicy, dsp_type: str) -> Bill:
     """One lane from a signed accumulator of `acc_bits` to `target`; `multiply` where a scale is no power of two."""
     fmt = canonical(target.format)
-    if multiply and isinstance(fmt, Int) and not takes_dsp(acc_bits, FLOAT_SCALE_BITS, dsp):
+    if not multiply:
+        return encode(acc_bits, target)
+    if isinstance(fmt, Int) and not takes_dsp(acc_bits, FLOAT_SCALE_BITS, dsp):
         fields = {"in_bits": acc_bits, "scale_bits": FLOAT_SCALE_BITS, "out_bits": fmt.bits, "signed": fmt.signed}
         whole = term("requantize", price_of("multiply_requantize", fields), "multiply_requantize")
         return Bill((whole,)) + _around(acc_bits, target)
-    step = scale_step(acc_bits, multiply, dsp, dsp_type)
-    return step + encode(acc_bits, target, FLOAT_SCALE_BITS if multiply else 0)
+    return scale_step(acc_bits, dsp, dsp_type) + encode(acc_bits, target, FLOAT_SCALE_BITS)
 
 
 @lru_cache(maxsize=65536)

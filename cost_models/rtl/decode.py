@@ -13,9 +13,8 @@ from typing import ClassVar
 from hwsim.core.codes import decode
 from hwsim.core.formats import Minifloat, minifloat
 from hwsim.cost_models.rtl.factor import MinifloatFactor
+from hwsim.cost_models.rtl.multiply import TABLE_BITS
 from hwsim.cost_models.rtl.unit import Port, Vectors, as_vectors, module
-
-LUT_INPUTS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class MinifloatDecoder:
         if self.signed:
             short = "number"
             body += f"  wire signed [{self.m + 1}:0] number;\n"
-            body += _inverted(self.m) if self.format.bits <= LUT_INPUTS else _negated()
+            body += _inverted(self.m) if self.format.bits <= TABLE_BITS else _negated()
         if self.e == 1:  # subnormals and normals have the same step
             return module(self, f"{body}  assign x = {short};")
         kind = "wire signed" if self.signed else "wire"

@@ -4,7 +4,7 @@ Up to six input bits are a table, one LUT an output bit; two such tables and an 
 bits. Wider products recode one factor to digits -2..2 (radix-4 Booth) and add a row a digit; a LUT in front of a carry
 chain holds the selected bit of a row together with the sum so far, so a row costs one LUT a bit (Walters, Array
 Multipliers for High Throughput in Xilinx FPGAs with 6-Input LUTs, Computers 5(4), 2016). The multiplier that Yosys 0.70
-makes of `*` compresses partial products instead: 134 LUTs against 39 for signed 8 x 8, 71 LUTs for signed 6 x 6.
+makes of `*` compresses partial products instead: 134 LUTs against 40 for signed 8 x 8, 71 LUTs for signed 6 x 6.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ def booth_luts(x: Count, x_signed: Count, y: Count, y_signed: Count) -> Count:
     """LUTs of the rows of a factor of x bits times the digits of one of y bits; flags are 1 or 0, arrays welcome.
 
     A row takes a LUT for each bit of x, one for its carry and one for its sign. A digit of one bit takes one less; an
-    unsigned x has no sign in the last row, nor in the first where y is unsigned too. As synthesised by Yosys 0.70 for
-    all widths up to 16 bits.
+    unsigned x has no sign in the last row, nor in the first where y is unsigned too. `narrow`, one more or less for
+    factors of two unsigned bits, has no such reason: it is read off the counts. As synthesised by Yosys 0.70 for all
+    widths up to 16 bits.
     """
     rows, x_unsigned, y_unsigned = booth_digits(y, y_signed), 1 - x_signed, 1 - y_signed
     fill = 2 * rows - y

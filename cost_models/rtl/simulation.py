@@ -76,6 +76,12 @@ def run_icarus(compile_command: Sequence[str], folder: Path, what: str) -> None:
             raise RuntimeError(f"Verilog of {what}: {(done.stderr or done.stdout)[:2000]}")
 
 
+def tries_all(unit: Unit) -> bool:
+    """Whether `stimuli` tries all inputs of a unit."""
+    few = sum(port.bits for port in unit.inputs) <= EXHAUSTIVE_BITS
+    return few and not unit.clocked and not hasattr(unit, "stimuli")
+
+
 def stimuli(unit: Unit, vectors: int, seed: int = 0) -> dict[str, Vectors]:
     """Inputs to try: all combinations where a combinational unit has few input bits, else random ones and corners.
 
@@ -87,8 +93,7 @@ def stimuli(unit: Unit, vectors: int, seed: int = 0) -> dict[str, Vectors]:
         drawn_by_unit: dict[str, Vectors] = own(vectors, seed)
         return drawn_by_unit
     rng = np.random.default_rng(seed)
-    bits = sum(port.bits for port in unit.inputs)
-    if not unit.clocked and bits <= EXHAUSTIVE_BITS:
+    if tries_all(unit):
         rows = np.array(list(product(*(range(p.low, p.high + 1) for p in unit.inputs))), dtype=np.int64)
         return {port.name: rows[:, i] for i, port in enumerate(unit.inputs)}
     corners = [[p.low, p.high, 0, min(1, p.high), max(-1, p.low)] for p in unit.inputs]

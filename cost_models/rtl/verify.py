@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hwsim.cost_models.rtl.simulation import EXHAUSTIVE_BITS, Mismatch, mismatches
+from hwsim.cost_models.rtl.simulation import Mismatch, mismatches, tries_all
 from hwsim.cost_models.rtl.unit import Unit
 
 UNITS_A_RUN = 20  # one compilation and one simulation
@@ -51,9 +51,3 @@ def checked(family: str, units: Sequence[Unit], vectors: int, seed: int = 0) -> 
         exhaustive += sum(tries_all(unit) for unit in some)
         wrong += found
         yield Checked(family, start + len(some), exhaustive, compared, tuple(wrong))
-
-
-def tries_all(unit: Unit) -> bool:
-    """Whether `stimuli` tries all inputs of a unit."""
-    bits = sum(port.bits for port in unit.inputs)
-    return not unit.clocked and bits <= EXHAUSTIVE_BITS and not hasattr(unit, "stimuli")

@@ -12,11 +12,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.cost_models.rtl.multiply import TABLE_BITS
 from hwsim.cost_models.surface.family import Columns
 from hwsim.cost_models.surface.multiplied import multiplied_luts
 
 Floats = NDArray[np.float64]
-LUT_INPUTS = 6
 MOST_FIRST_STAGES = 3  # bits of a shift whose choice is worth a level of its own
 
 
@@ -90,8 +90,8 @@ def shifted_product(c: Columns) -> dict[str, Floats]:
     twos = c["a_signed"] if "a_bits" in c else none
     magnitudes = ew + mw + (c["a_bits"] if "a_bits" in c else ea + ma)  # an integer's sign is part of the product
     codes = magnitudes + 1 + (0 if "a_bits" in c else c["a_signed"])
-    whole = codes <= LUT_INPUTS  # all of both codes fit one LUT
-    table = ~whole & (magnitudes <= LUT_INPUTS)  # both magnitudes do
+    whole = codes <= TABLE_BITS  # all of both codes fit one LUT
+    table = ~whole & (magnitudes <= TABLE_BITS)  # both magnitudes do
     sig, fixed = p["significand"], p["reach"] == 0
     added = np.minimum(ew, ea) > 1
     single = np.minimum(mw, ma) == 0
@@ -151,7 +151,7 @@ def _shifter(bits: int, lowest: int, highest: int) -> int:
 
 def _one_bit(inputs: int) -> int:
     """LUTs of a function of so many inputs that can be cut anywhere."""
-    return 1 + max(0, -(-(inputs - LUT_INPUTS) // (LUT_INPUTS - 1)))
+    return 1 + max(0, -(-(inputs - TABLE_BITS) // (TABLE_BITS - 1)))
 
 
 def shifted_product_positions(c: Columns) -> list[Floats]:

@@ -40,6 +40,12 @@ def test_the_fewest_that_are_needed_move_and_the_fullest_first() -> None:
     assert [m.copies for m in moved[1].memories] == [2]
 
 
+def test_equal_memories_move_apart() -> None:
+    line = storage(72, 4096, "line buffers")
+    moved = moved_to_ultraram([line + line], KV260, 16)[0]
+    assert (moved.uram, moved.bram18) == (1, 16) and sorted(m.copies for m in moved.memories) == [0, 1]
+
+
 def test_no_more_move_than_the_part_has() -> None:
     bills = [storage(72, 4096, "line buffers").times(100)]
     moved = moved_to_ultraram(bills, KV260, 0)[0]
