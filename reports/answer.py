@@ -13,7 +13,6 @@ from hwsim.reports.words import (
     NBSP,
     cost_words,
     float_ends,
-    join,
     metric_words,
     pair_names,
     percent,
@@ -26,6 +25,12 @@ Sentence = tuple[str | DesignPoint, ...]
 
 SPOKEN = 3
 """The words speak of so many parts and so many devices; the table of picks holds all."""
+
+UNCALIBRATED = {
+    True: "FPGA figures are uncalibrated: their intervals rest on open synthesis, not on placed designs.",
+    False: "GPU latencies are uncalibrated: their intervals were never compared with whole networks.",
+}
+"""By whether a design is on an FPGA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +164,8 @@ def _sureness(study: Study) -> Sentence:
     float_metric = metric_words(study.float_metric, *float_ends(study))
     samples = f"on the same {study.n_eval:,} samples"
     head = f"Brackets are intervals. In floating point the network has {float_metric} {samples}. "
-    loose = sorted({"FPGA figures" if d.part else "GPU latencies" for d in study.designs if _is_uncalibrated(d)})
-    tail = f"{join(loose)} are uncalibrated: their intervals were never compared with whole designs." if loose else ""
+    loose = sorted({d.part is not None for d in study.designs if _is_uncalibrated(d)}, reverse=True)
+    tail = " ".join(UNCALIBRATED[on_fpga] for on_fpga in loose)
     return (head, tail or "Cost intervals come with a measured coverage, listed below.")
 
 
