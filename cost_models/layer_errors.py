@@ -100,11 +100,16 @@ def summary(errors: Sequence[LayerError]) -> dict[str, float]:
     designs (conformal); `lut_held` the share of designs that the factor from all others holds.
     """
     lut, ff = ([abs(e.share(name)) for e in errors] for name in ("lut", "ff"))
-    beyond = [e.beyond for e in errors]
-    held = [score <= conformal_quantile(beyond[:i] + beyond[i + 1 :], COVERAGE) for i, score in enumerate(beyond)]
     found = {"lut_median": median(lut), "lut_worst": max(lut), "ff_median": median(ff), "ff_worst": max(ff)}
-    found |= {"lut_factor": exp(conformal_quantile(beyond, COVERAGE)), "lut_held": sum(held) / len(held)}
+    found["lut_factor"] = exp(conformal_quantile([e.beyond for e in errors], COVERAGE))
+    found["lut_held"] = sum(held_by_others(errors)) / len(errors)
     return {"designs": len(errors), **{name: round(value, 4) for name, value in found.items()}}
+
+
+def held_by_others(errors: Sequence[LayerError]) -> list[bool]:
+    """Whether the interval of each design, with the factor that all other designs ask for, holds it."""
+    beyond = [e.beyond for e in errors]
+    return [score <= conformal_quantile(beyond[:i] + beyond[i + 1 :], COVERAGE) for i, score in enumerate(beyond)]
 
 
 def main() -> None:
@@ -113,13 +118,12 @@ def main() -> None:
     if parser.parse_args().synthesise:
         synthesised()
     errors = layer_errors()
-    found, reach = summary(errors), conformal_quantile([e.beyond for e in errors], COVERAGE)
+    found = summary(errors)
     print(f"{'design':48s} {'LUT':>15s} {'%':>6s} {'90 %':>4s} {'FF':>15s} {'%':>6s} {'DSP':>9s} {'BRAM18':>9s}")
-    for e in errors:
+    for e, held in zip(errors, held_by_others(errors), strict=True):
         c = e.predicted.counts
-        held = "in" if e.beyond <= reach else "out"
         print(
-            f"{e.label:48s} {c.lut:7.0f}/{e.lut:7d} {100 * e.share('lut'):+6.1f} {held:>4s} "
+            f"{e.label:48s} {c.lut:7.0f}/{e.lut:7d} {100 * e.share('lut'):+6.1f} {'in' if held else 'out':>4s} "
             f"{c.ff:7.0f}/{e.ff:7d} {100 * e.share('ff'):+6.1f} {c.dsp:4.0f}/{e.dsp:4d} {c.bram18:4.0f}/{e.bram18:4d}"
         )
     print(", ".join(f"{name} {value:g}" for name, value in found.items()))

@@ -15,13 +15,12 @@ from hwsim.cost_models.bill import Bill
 from hwsim.cost_models.bottleneck import time_notes
 from hwsim.cost_models.clock import SOURCE, clock_ratios, latency_interval
 from hwsim.cost_models.dataflow import NO_FORMATS, Pipeline, build_pipeline, constants_of
-from hwsim.cost_models.fitting import fitted_pipeline
 from hwsim.cost_models.folding import Reuse, given_reuse
 from hwsim.cost_models.operators.multiplier import DSP_POLICIES, DspPolicy
 from hwsim.cost_models.overlay import PARTIAL_SUMS, Overlay, build_overlay
 from hwsim.cost_models.residuals import lut_interval, scaled_interval
 from hwsim.cost_models.trust import joined_factor
-from hwsim.cost_models.ultraram import moved_to_ultraram
+from hwsim.cost_models.ultraram import fitted_with_ultraram, where_needed
 
 Architecture = Literal["dataflow", "overlay"]
 OWN_CODES = "their own codes"
@@ -89,7 +88,7 @@ def estimate(
     constants = constants_of(workload, codes, search_constants) if codes else None
     if isinstance(reuse, str):
         _check("reuse", reuse, ("auto",))
-        pipeline, notes = fitted_pipeline(workload, assignment, part, dsp, constants, target_ii_cycles)
+        pipeline, notes = fitted_with_ultraram(workload, assignment, part, dsp, constants, target_ii_cycles)
     else:
         factors, notes = given_reuse(workload, reuse)
         pipeline = build_pipeline(workload, assignment, part, factors, dsp, constants)
@@ -111,7 +110,7 @@ def _dataflow_cost(
     pipeline: Pipeline, assignment: Assignment, part: Part, notes: tuple[str, ...], constants: str
 ) -> Cost:
     layers = []
-    bills = moved_to_ultraram([placed.bill for placed in pipeline.placed], part, part.bram18)
+    bills = where_needed([placed.bill for placed in pipeline.placed], part)
     for placed, bill in zip(pipeline.placed, bills, strict=True):
         layer, made = placed.layer, placed.price
         formats = assignment.layers.get(layer.name, NO_FORMATS)

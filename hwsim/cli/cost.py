@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from hwsim.core.workload import COMPUTE
 if TYPE_CHECKING:
     from hwsim.cost_models import UnitCost
 
+DEFAULT_K = 64
 UNITS = ("mac", "mul", "dot", "requantize", "encode")
 
 
@@ -28,7 +29,9 @@ def run(
     acts: options.Acts,
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="as for quantize; left out with --unit")] = None,
     unit: Annotated[str | None, typer.Option("--unit", metavar="|".join(UNITS), help="cost of one operator")] = None,
-    k: Annotated[int, typer.Option("--k", metavar="N", help="length of the dot product, with --unit")] = 64,
+    k: Annotated[
+        int | None, typer.Option("--k", metavar="N", help="length of the dot product, with --unit [64]")
+    ] = None,
     arch: Annotated[str, typer.Option("--arch", metavar="dataflow|overlay")] = "dataflow",
     reuse: Annotated[str, typer.Option("--reuse", metavar="N|auto", help="multiplications per multiplier")] = "auto",
     target_ii: Annotated[
@@ -37,6 +40,9 @@ def run(
             "--target-ii", metavar="CYCLES", help="the smallest design with an inference every so many cycles or fewer"
         ),
     ] = None,
+    dsp: Annotated[
+        str, typer.Option("--dsp", metavar="auto|pack|never", help="products in DSPs, several in one, or none")
+    ] = "auto",
     edge: options.Edge = "same",
     override: options.Override = None,
     input_shape: options.InputShape = None,
@@ -59,10 +65,24 @@ def run(
         )
     factor = options.reuse_of(reuse)
     if unit is not None:
-        if target_ii is not None:
-            raise InputError("a target interval for one operator", where="--target-ii", hint="give a MODEL")
-        _run_unit(unit, weights, acts, k, part, calibration, as_json)
+        _refuse_options_of_networks(
+            {
+                "--arch": arch != "dataflow",
+                "--reuse": reuse != "auto",
+                "--target-ii": target_ii is not None,
+                "--dsp": dsp != "auto",
+                "--edge": edge != "same",
+                "--override": bool(override),
+                "--input-shape": input_shape is not None,
+                "--energy": energy is not None,
+                "--explain": explain,
+                "--page": page is not None,
+            }
+        )
+        _run_unit(unit, weights, acts, DEFAULT_K if k is None else k, part, calibration, as_json)
         return
+    if k is not None:
+        raise InputError("an option of operators, given for a network", where="--k", hint="give --unit")
     from hwsim.api import cost
     from hwsim.cost_models import energy_table
     from hwsim.inputs import network_of
@@ -73,12 +93,20 @@ def run(
     network = network_of(str(model), input_shape=options.shape_of(input_shape))
     formats: dict[str, Any] = {"weights": weights, "acts": acts, "edge": edge, "arch": arch}
     design = partial(scaled, cost, network, part, overrides=options.overrides_of(override), energy=energy, **formats)
-    aim = {} if target_ii is None else {"target_ii_cycles": target_ii}
+    aim: dict[str, Any] = {} if target_ii is None else {"target_ii_cycles": target_ii}
+    if dsp != "auto":
+        aim["dsp"] = dsp
     result = design(reuse=factor, **aim)
     if page is not None:
         _write_page(result, design, part, f"{model}: {weights} weights, {acts} activations", page)
     why = result.explain()
     emit(result.as_dict() | {"explain": why.as_dict()}, as_json, lambda: _lines(result, why, explain))
+
+
+def _refuse_options_of_networks(given: Mapping[str, bool]) -> None:
+    for name, is_given in given.items():
+        if is_given:
+            raise InputError("an option of networks, given for one operator", where=name, hint="give a MODEL")
 
 
 def _scaling(calibration: Path | None, part: str) -> Callable[..., Cost]:
@@ -135,7 +163,9 @@ def _lines(cost: Cost, why: Explanation, everything: bool) -> Iterator[str]:
     for name, interval in cost.intervals.items():
         yield f"  {name:<11} {interval}  [{interval.stage}]"
     yield ""
-    columns = ("layer", "kind", "weights", "activations", "acc bits", "reuse", "LUT", "FF", "DSP", "BRAM18", "cycles")
+    ultra = cost.uram.hi > 0
+    names = ("layer", "kind", "weights", "activations", "acc bits", "reuse", "LUT", "FF", "DSP", "BRAM18")
+    columns = (*names, *(("URAM",) if ultra else ()), "cycles")
     rows = [
         (
             x.name,
@@ -144,12 +174,12 @@ def _lines(cost: Cost, why: Explanation, everything: bool) -> Iterator[str]:
             x.act_format,
             x.accumulator_bits,
             x.reuse,
-            *(float(round(v)) for v in (x.lut, x.ff, x.dsp, x.bram18)),
+            *(float(round(v)) for v in (x.lut, x.ff, x.dsp, x.bram18, *((x.uram,) if ultra else ()))),
             x.cycles,
         )
         for x in cost.layers
     ]
-    yield from table(columns, rows, right=range(4, 11))
+    yield from table(columns, rows, right=range(4, len(columns)))
     yield ""
     yield from why.sentences
     if everything:

@@ -54,6 +54,8 @@ def run(
         if simulate < 1 or check:
             hint = "a number of vectors from 1, and not with --check"
             raise InputError(f"{simulate}", where="--simulate", hint=hint)
+        if out is not None or flow != "base":
+            raise InputError("--out or --flow", where="--simulate", hint="a simulation has neither table nor flow")
         return _simulate({name: experiment(name)[:limit] for name in family or families()}, simulate, as_json)
     units = [unit for name in family or families() for unit in experiment(name)]
     path = out or _cached_table()
@@ -65,7 +67,7 @@ def run(
 
 
 def _simulate(units: Mapping[str, Sequence[Unit]], vectors: int, as_json: bool) -> int:
-    """Simulate families of units, each in turn; exit code 1 where a unit does not compute what it should."""
+    """Simulate families of units, each in turn; exit code 6 where a unit does not compute what it should."""
     from hwsim.cost_models.rtl.verify import Checked, checked
 
     start, progress = time.perf_counter(), _Progress(sum(len(group) for group in units.values()))
@@ -79,7 +81,7 @@ def _simulate(units: Mapping[str, Sequence[Unit]], vectors: int, as_json: bool) 
     seconds = round(time.perf_counter() - start, 1)
     document = {"families": [asdict(result) for result in results], "seconds": seconds}
     emit(document, as_json, lambda: _simulated_lines(results, seconds))
-    return 1 if any(result.wrong for result in results) else 0
+    return VerificationError.exit_code if any(result.wrong for result in results) else 0
 
 
 def _simulated_lines(results: Sequence[Checked], seconds: float) -> Iterator[str]:

@@ -110,3 +110,29 @@ def test_a_target_interval_chooses_the_folding_once(
     capfd.readouterr()
     assert invoke(unit) == 2
     assert json.loads(capfd.readouterr().out)["error"]["where"] == "--target-ii"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--arch", "overlay"],
+        ["--reuse", "8"],
+        ["--dsp", "pack"],
+        ["--edge", "int8"],
+        ["--explain"],
+        ["--page", "x.html"],
+    ],
+)
+def test_one_operator_takes_no_options_of_networks(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    unit = ["cost", "--unit", "mac", "-w", "int4", "-a", "int4", "--part", "kv260", "--json"]
+    assert invoke([*unit, *words]) == 2
+    assert json.loads(capfd.readouterr().out)["error"]["where"] == words[0]
+
+
+def test_a_network_takes_no_length_and_a_policy_of_dsps(
+    asked: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke([*WORDS, "--k", "7", "--json"]) == 2
+    assert json.loads(capfd.readouterr().out)["error"]["where"] == "--k" and not asked
+    assert invoke([*WORDS, "--dsp", "pack", "--json"]) == 0
+    assert asked[0]["dsp"] == "pack"

@@ -59,6 +59,23 @@ def test_constants_move_on_versal_alone() -> None:
 
 
 @pytest.mark.exact
+def test_a_folding_is_found_that_only_ultraram_makes_fit() -> None:
+    import cost_networks as nets
+
+    from hwsim.core.assignment import Policy, assign
+    from hwsim.cost_models import estimate
+
+    workload = nets.deep_residual(2, 64, 256)
+    assignment = assign(workload, Policy("int8", "int8", scale="pow2"))
+    few = replace(VERSAL, bram18=8)
+    cost = estimate(workload, assignment, few, reuse="auto")
+    assert cost.fits == "yes" and 0 < cost.uram.mid <= few.uram and cost.bram18.hi <= few.bram18
+    assert not any("not even the smallest" in note for note in cost.notes)
+    without = estimate(workload, assignment, replace(few, uram=0), reuse="auto")
+    assert without.fits == "no" and any("not even the smallest" in note for note in without.notes)
+
+
+@pytest.mark.exact
 def test_a_network_with_wide_lines_uses_them() -> None:
     import cost_networks as nets
 
