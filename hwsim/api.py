@@ -181,7 +181,9 @@ def cost(
     table = None if energy is None else energy_table(energy)
     network = fold_batchnorm(network_of(model, input_shape=input_shape))
     workload = network.workload
-    assignment = assign(workload, Policy(weights, acts, edge, tuple(overrides), scale))
+    policy = Policy(weights, acts, edge, tuple(overrides), scale)
+    policy.check()
+    assignment = assign(workload, policy)
     found = estimate(workload, assignment, target, arch=arch, reuse=reuse, dsp=dsp, target_ii_cycles=target_ii_cycles)
     on_chip = holds_activations(workload, assignment, target)
     return with_energy(found, workload, assignment, table, activations_on_chip=on_chip)

@@ -113,3 +113,8 @@ def test_one_score_is_no_classifier() -> None:
 def test_half_precision_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedError, match="float16"):
         hwsim.cost(nn.Linear(4, 2).half(), "kv260", input_shape=(1, 4))
+
+
+def test_a_scale_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match="scale 'foo'"):
+        hwsim.cost(nn.Linear(4, 4), "kv260", scale="foo", input_shape=(1, 4))  # type: ignore[arg-type]

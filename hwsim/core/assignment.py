@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import ceil, prod
+from typing import get_args
 
 from hwsim.core.errors import InputError, nearest
 from hwsim.core.formats import Int, Minifloat, uint_format
@@ -85,7 +86,10 @@ class Policy:
     unsigned_minifloat: bool = False
 
     def check(self) -> None:
-        """Raise InputError for formats that do not parse or cannot hold weights or activations."""
+        """Raise InputError for formats that do not parse or cannot hold weights or activations, and unknown scales."""
+        if self.scale not in get_args(ScaleType):
+            hint = nearest(str(self.scale), get_args(ScaleType))
+            raise InputError(f"scale {self.scale!r}", where="scale", hint=hint)
         self.weight_spec(self.weights)
         self.act_spec(self.acts)
 
