@@ -5,12 +5,13 @@ from __future__ import annotations
 from math import ceil, log2, prod
 
 from hwsim.core.errors import UnsupportedError
+from hwsim.core.formats import Minifloat, canonical
 from hwsim.core.workload import Layer, Shape
 from hwsim.cost_models.bill import Bill, Term, total
-from hwsim.cost_models.laws.controls import window_control
+from hwsim.cost_models.laws.controls import pool_control, window_control
 from hwsim.cost_models.layers.site import Price, Site, Stream
 from hwsim.cost_models.memory import of_counts, storage
-from hwsim.cost_models.operators.lanes import adder, larger_of_two, multiplier, table
+from hwsim.cost_models.operators.lanes import Order, adder, larger_of_two, largest, multiplier, table
 
 
 def line_buffers(spatial: Shape, reach: tuple[int, ...], word_bits: int) -> Bill:
@@ -37,21 +38,21 @@ def price_pool(site: Site) -> Price:
     taps = prod(layer.kernel) if layer.kernel else ceil(prod(spatial) / max(1, out_words))
     if "max" not in layer.op and "avg" not in layer.op:
         raise UnsupportedError(f"a pool {layer.op!r}", hint="max and average pools are modelled")
-    largest = "max" in layer.op
-    bits = stream.bits if largest else _sum_bits(stream, taps)
-    out = stream if largest else stream.carried(bits)
+    greatest = "max" in layer.op
+    bits = stream.bits if greatest else _sum_bits(stream, taps)
+    out = stream if greatest else stream.carried(bits)
     overlapping = bool(layer.kernel) and any(
         s < k for s, k in zip(layer.stride or layer.kernel, layer.kernel, strict=True)
     )
-    unit = _pool_unit(stream, bits, largest)
     if overlapping:
-        bill = unit.times((taps - 1) * stream.lanes)
+        bill = _window_unit(stream, bits, taps, greatest).times(stream.lanes)
         bill += line_buffers(spatial, window_reach(layer), stream.word_bits)
         control = window_control(spatial[-1], prod(spatial[:-1]), max(layer.kernel), max(layer.stride or (1,)), 0)
         bill += of_counts("window control", "window_control", control) + Bill(ff=taps * stream.word_bits)
-    else:  # one running result a column of outputs
+    else:
         row = layer.out_shape[-1] if len(spatial) > 1 else 1
-        bill = unit.times(stream.lanes) + storage(stream.lanes * bits, row * stream.word_cycles, "line buffers")
+        bill = _running(stream, bits, layer, greatest)
+        bill += storage(stream.lanes * bits, row * stream.word_cycles, "line buffers")
     out = Stream(out_words, stream.channels, bits, stream.lanes, out.kind, stream.float_scale, out.spec)
     return Price(bill, out, stream.words * stream.word_cycles, 2)
 
@@ -88,8 +89,40 @@ def _sum_bits(stream: Stream, count: int) -> int:
     return 32 if stream.kind == "float" else stream.fixed_bits + ceil(log2(max(count, 1)))
 
 
-def _pool_unit(stream: Stream, bits: int, largest: bool) -> Bill:
-    if largest:
-        return larger_of_two(stream.bits)
+def _pool_unit(stream: Stream, bits: int, greatest: bool) -> Bill:
+    """What brings one element into a running maximum or sum."""
+    if greatest:
+        return largest(2, stream.bits, _order(stream))
     decode = Bill((Term("decoders", "mf_dec", float(stream.decode_lut)),)) if stream.decode_lut else Bill()
     return decode + adder(bits, stream.kind == "float") + Bill(ff=bits)
+
+
+def _window_unit(stream: Stream, bits: int, taps: int, greatest: bool) -> Bill:
+    """The maximum or the sum of a whole window at once, of one channel."""
+    if greatest:
+        return largest(taps, stream.bits, _order(stream))
+    return _pool_unit(stream, bits, False).times(taps - 1)
+
+
+def _running(stream: Stream, bits: int, layer: Layer, greatest: bool) -> Bill:
+    """A result for each column of outputs, into which elements go as they come.
+
+    The maximum of squares is that of `rtl.pool`: across two columns, then down on the row above, and the registers
+    between; both comparisons of a channel are one unit.
+    """
+    if not greatest or sum(k > 1 for k in layer.kernel[-2:]) < 2:
+        return _pool_unit(stream, bits, greatest).times(stream.lanes)
+    held = stream.lanes * bits
+    left = Bill(ff=held) if stream.word_cycles == 1 else storage(held, stream.word_cycles, "line buffers")
+    control = of_counts("pool control", "pool_control", pool_control(layer.in_shapes[0][-1]))
+    return largest(3, bits, _order(stream)).times(stream.lanes) + left + control + Bill(ff=held)
+
+
+def _order(stream: Stream) -> Order:
+    """How codes of a stream compare."""
+    if stream.kind != "code" or stream.spec is None:
+        return "int"
+    format_ = canonical(stream.spec.format)
+    if not getattr(format_, "signed", True):
+        return "uint"
+    return "minifloat" if isinstance(format_, Minifloat) else "int"

@@ -1,21 +1,22 @@
 """Arithmetic between tensors, one lane: adders, comparators, constant scaling, table look-ups.
 
-An adder is one LUT an output bit; a comparator with its selection is half a LUT a bit on the carry chain and one a bit
-for the multiplexer (UG474, UG574). Function tables have the size and width that hls4ml gives them (1,024 x 18 bits);
-fewer address bits make a smaller table.
+An adder is one LUT an output bit (UG474, UG574); comparators with their selection are synthesised units. Function
+tables have the size and width that hls4ml gives them (1,024 x 18 bits); fewer address bits make a smaller table.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil
+from typing import Literal
 
 from hwsim.cost_models.bill import Bill, Term
+from hwsim.cost_models.composed import price_of
 from hwsim.cost_models.memory import storage
 from hwsim.cost_models.operators.floating import float_adder
 from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, takes_dsp
-from hwsim.cost_models.operators.priced import integer_multiplier
+from hwsim.cost_models.operators.priced import integer_multiplier, term
 
+Order = Literal["int", "uint", "minifloat"]  # how codes compare: two's complement, unsigned, sign and magnitude
 TABLE_ADDRESS_BITS = 10
 TABLE_BITS = 18
 COEFFICIENT_BITS = 16
@@ -28,9 +29,19 @@ def adder(bits: int, floating: bool = False) -> Bill:
     return Bill((Term("adders", "none", float(bits + 1)),))
 
 
+@lru_cache(maxsize=65536)
+def largest(taps: int, bits: int, order: Order = "int") -> Bill:
+    """The largest of `taps` codes of `bits` bits, by a tree of comparators that each pass one of two on."""
+    if taps < 2:
+        return Bill()
+    fields = {"bits": bits, "kind": order}
+    family, fields = ("max_of_two", fields) if taps == 2 else ("max_pool", fields | {"taps": taps})
+    return Bill((term("comparators", price_of(family, fields), family),))
+
+
 def larger_of_two(bits: int) -> Bill:
-    """The larger of two codes of `bits` bits."""
-    return Bill((Term("comparators", "none", float(bits + ceil(bits / 2))),))
+    """The larger of two signed numbers of `bits` bits."""
+    return largest(2, bits)
 
 
 @lru_cache(maxsize=65536)

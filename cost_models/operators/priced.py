@@ -35,20 +35,29 @@ def has_surface(weights: Operand, acts: Operand) -> bool:
 def multiplier(weights: Operand, acts: Operand) -> tuple[str, Priced]:
     """Family and cost of one product."""
     family, fields = _fields(weights, acts)
-    return f"{family}_mul", price_of(f"{family}_mul", fields)
+    return f"{family}_mul", _either_way(f"{family}_mul", fields)
 
 
 @lru_cache(maxsize=65536)
 def multiply_accumulate(weights: Operand, acts: Operand, acc_bits: int) -> tuple[str, Priced]:
     """Family and cost of one product and its accumulator."""
     family, fields = _fields(weights, acts)
-    return f"{family}_mac", price_of(f"{family}_mac", fields | {"acc_bits": acc_bits})
+    return f"{family}_mac", _either_way(f"{family}_mac", fields | {"acc_bits": acc_bits})
 
 
 @lru_cache(maxsize=65536)
 def tree(lanes: int, bits: int) -> Priced:
     """A sum of `lanes` signed numbers of `bits` bits."""
     return price_of("adder_tree", {"lanes": lanes, "bits": bits, "signed": True})
+
+
+def _either_way(family: str, fields: dict[str, Any]) -> Priced:
+    """The cost of a product; of two signed minifloats, pairs of which are synthesised one way round, that of either."""
+    asked = price_of(family, fields)
+    if asked.low == asked.high or "ea" not in fields or not fields["a_signed"]:
+        return asked
+    other = price_of(family, fields | {"ew": fields["ea"], "mw": fields["ma"], "ea": fields["ew"], "ma": fields["mw"]})
+    return other if other.low == other.high else asked
 
 
 def _fields(weights: Operand, acts: Operand) -> tuple[str, dict[str, Any]]:

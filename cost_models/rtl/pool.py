@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwsim.core.errors import InputError
-from hwsim.cost_models.rtl.compare import Kind, MaxOfTwo, larger
+from hwsim.cost_models.rtl.compare import Kind, MaxOfTwo, MaxPool, larger
 from hwsim.cost_models.rtl.folding import PipelineRegister
 from hwsim.cost_models.rtl.memory import DualPortRam
 from hwsim.cost_models.rtl.stream import (
@@ -188,8 +188,8 @@ class StreamMaxPool:
         return DualPortRam(self.width // 2, self.in_bits)
 
     def parts(self) -> tuple[tuple[Unit, int], ...]:
-        control, compare, row, word = self._control(), self._compare(), self._row(), PipelineRegister(self.in_bits)
-        return (control, 1), (compare, 2 * self.channels), (row, 1), (word, 2)
+        three = MaxPool(3, self.bits, self.kind)  # both comparisons of a channel, which synthesis maps as one
+        return (self._control(), 1), (three, self.channels), (self._row(), 1), (PipelineRegister(self.in_bits), 2)
 
     def model(self) -> StreamModel:
         return _PoolModel(self)

@@ -1,13 +1,13 @@
 """Many units in one run of Yosys, whose start takes longer than a small unit.
 
-A module around them has one instance of each and all their ports. Units are kept as modules of their own and
-everything inside a unit is flattened into it, which gives the cells that a run with the unit alone gives.
+A module around them has one instance of each and all their ports. Units are kept as modules of their own, under names
+of their own (`names`), and everything inside a unit is flattened into it, which gives the cells that a run with the
+unit alone gives.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 import time
 from collections import Counter
@@ -19,14 +19,13 @@ from typing import Any
 from hwsim.core.errors import UnsupportedError
 from hwsim.cost_models.rtl.unit import Unit
 from hwsim.cost_models.synthesis.cells import Cells, cells_of
+from hwsim.cost_models.synthesis.names import own_names, prefix_of
 from hwsim.cost_models.synthesis.table import Row, row_of
 from hwsim.cost_models.synthesis.yosys import Flow, Yosys, YosysError
 
 AROUND = "hwsim_batch"
 UNITS_A_BATCH = 40
 LIMIT_S, LIMIT_PER_UNIT_S = 300.0, 15.0  # a run that takes longer is ended, and its batch split
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_MODULE = re.compile(r"(?:\(\*[^)]*?\*\)\s*)*\bmodule\s+(\w+).*?\bendmodule\b", re.DOTALL)
 
 Synthesiser = Callable[[Sequence[Unit]], dict[str, Cells]]
 
@@ -55,37 +54,14 @@ def run_batches(
 
     Parameters
     ----------
-    units : with names of their own.
+    units : no two with the same name.
     synthesiser : cells by unit name; raises YosysError or UnsupportedError where one of its units is at fault.
     """
-    for batch in batches(units, size):
+    for first in range(0, len(units), size):
         rows: list[Row] = []
         refused: list[Refusal] = []
-        _divide(batch, flow, tool, synthesiser, rows, refused)
+        _divide(units[first : first + size], flow, tool, synthesiser, rows, refused)
         yield Outcome(tuple(rows), tuple(refused))
-
-
-def batches(units: Sequence[Unit], size: int) -> Iterator[list[Unit]]:
-    """Units in order, at most `size` together.
-
-    None are together that disagree about a module, or of which one is a part of another: a unit stays a module of its
-    own, so that its cells would be missing where it is a part.
-    """
-    batch: list[Unit] = []
-    known: dict[str, str] = {}
-    tops: set[str] = set()
-    for unit in units:
-        own = modules_of(unit.verilog())
-        differs = any(known.get(name, text) != text for name, text in own.items())
-        nested = unit.name in known or any(name in tops for name in own)
-        if len(batch) == size or differs or nested:
-            yield batch
-            batch, known, tops = [], {}, set()
-        batch.append(unit)
-        known |= own
-        tops.add(unit.name)
-    if batch:
-        yield batch
 
 
 def synthesise(yosys: Yosys, flow: Flow, units: Sequence[Unit], limit_s: float | None = None) -> dict[str, Cells]:
@@ -100,16 +76,18 @@ def synthesise(yosys: Yosys, flow: Flow, units: Sequence[Unit], limit_s: float |
     """
     with tempfile.TemporaryDirectory(prefix="hwsim-synth-") as name:
         folder = Path(name)
-        modules = {name: text for unit in units for name, text in modules_of(unit.verilog()).items()}
-        (folder / "units.v").write_text("\n".join([*modules.values(), around(units)]), encoding="utf-8")
+        for unit in units:
+            own = own_names(unit.verilog(), prefix_of(unit))
+            (folder / f"{prefix_of(unit)}.v").write_text(own, encoding="utf-8")  # lines are in names too
+        (folder / f"{AROUND}.v").write_text(around(units), encoding="utf-8")
         yosys.run(script(flow, units), folder, limit_s or LIMIT_S + LIMIT_PER_UNIT_S * len(units))
-        return read_stat((folder / "stat.json").read_text(encoding="utf-8"), [unit.name for unit in units])
+        return read_stat((folder / "stat.json").read_text(encoding="utf-8"), units)
 
 
 def script(flow: Flow, units: Sequence[Unit]) -> str:
     """The Yosys script. `-flatten` stops at modules with `keep_hierarchy`."""
-    lines = ["read_verilog units.v"]
-    lines += [f"setattr -mod -set keep_hierarchy 1 {unit.name}" for unit in units]
+    lines = [f"read_verilog {prefix_of(unit)}.v" for unit in units] + [f"read_verilog {AROUND}.v"]
+    lines += [f"setattr -mod -set keep_hierarchy 1 {prefix_of(unit)}{unit.name}" for unit in units]
     return "\n".join(
         [*lines, f"synth_xilinx {flow.options} -flatten -top {AROUND}", "tee -q -o stat.json stat -json\n"]
     )
@@ -119,40 +97,36 @@ def around(units: Sequence[Unit]) -> str:
     """The module that holds an instance of each unit, with every port led outside."""
     ports, instances = ["input clk"], []
     for index, unit in enumerate(units):
-        wired = [".clk(clk)"] if unit.clocked else []
+        prefix = prefix_of(unit)
+        wired = [f".{prefix}clk(clk)"] if unit.clocked else []
         for direction, group in (("input", unit.inputs), ("output", unit.outputs)):
             ports += [f"{direction} [{port.bits - 1}:0] u{index}_{port.name}" for port in group]
-            wired += [f".{port.name}(u{index}_{port.name})" for port in group]
-        instances.append(f"  {unit.name} u{index}({', '.join(wired)});")
+            wired += [f".{prefix}{port.name}(u{index}_{port.name})" for port in group]
+        instances.append(f"  {prefix}{unit.name} u{index}({', '.join(wired)});")
     return f"module {AROUND}(\n  " + ",\n  ".join(ports) + "\n);\n" + "\n".join(instances) + "\nendmodule\n"
 
 
-def modules_of(verilog: str) -> dict[str, str]:
-    """The text of each module by its name, without comments."""
-    return {found.group(1): found.group(0) for found in _MODULE.finditer(_COMMENT.sub("", verilog))}
-
-
-def read_stat(text: str, names: Sequence[str]) -> dict[str, Cells]:
-    """Cells of some modules in what `stat -json` wrote, those of modules that stay whole inside them included.
+def read_stat(text: str, units: Sequence[Unit]) -> dict[str, Cells]:
+    """Cells of units by their names in what `stat -json` wrote, those of modules that stay whole inside them included.
 
     Raises
     ------
     UnsupportedError
-        Where a module holds cells that are not known, or another one of `names`, which was not flattened for it.
+        Where a unit holds cells that are not known.
     """
     modules = json.loads(text)["modules"]
-    return {name: cells_of(_counts(modules, name, frozenset(names)), name) for name in names}
+    return {unit.name: cells_of(_counts(modules, f"{prefix_of(unit)}{unit.name}"), unit.name) for unit in units}
 
 
-def _counts(modules: Mapping[str, Any], name: str, apart: frozenset[str]) -> Counter[str]:
-    """Cells by type; modules in `apart` count as cells."""
+def _counts(modules: Mapping[str, Any], name: str) -> Counter[str]:
+    """Cells by type."""
     own = modules[f"\\{name}"]
     found: Counter[str] = Counter()
     for cell, count in (own.get("num_cells_by_type", {}) | own.get("num_submodules_by_type", {})).items():
-        if cell in apart or f"\\{cell}" not in modules:
+        if f"\\{cell}" not in modules:
             found[cell] += count
             continue
-        for inner, inside in _counts(modules, cell, apart).items():
+        for inner, inside in _counts(modules, cell).items():
             found[inner] += count * inside
     return found
 

@@ -31,6 +31,8 @@ class FakeYosys:
         self.bad = ""
         self.stop_at = 0
         self.more_lut6 = 0
+        self.more_in_batches: set[str] = set()
+        self.always_more: set[str] = set()
 
     def synthesise(self, yosys: Yosys, flow: Flow, units: Sequence[Unit]) -> dict[str, Cells]:
         self.calls += 1
@@ -39,7 +41,10 @@ class FakeYosys:
         if any(unit.name == self.bad for unit in units):
             raise YosysError(f"ERROR: syntax error in {self.bad}")
         self.ran += [unit.name for unit in units]
-        return {unit.name: Cells(lut6=len(unit.name) + self.more_lut6) for unit in units}
+        return {unit.name: Cells(lut6=len(unit.name) + self._more(unit.name, len(units))) for unit in units}
+
+    def _more(self, name: str, units: int) -> int:
+        return self.more_lut6 + (name in self.always_more) + (name in self.more_in_batches and units > 1)
 
 
 @pytest.fixture
@@ -113,8 +118,16 @@ def test_an_interruption_says_what_is_kept(
 def test_check_finds_a_difference(fake: FakeYosys, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = [*FAMILY, "--out", str(tmp_path / "units.csv")]
     document(words, capfd)
-    assert document([*words, "--check"], capfd)["checked"] == len(synthesis.experiment("relu"))
-    fake.more_lut6 = 1
+    found = document([*words, "--check"], capfd)
+    assert (found["checked"], found["differ"]) == (len(synthesis.experiment("relu")), [])
+    fake.more_in_batches = {"relu_s8", "relu_s16"}  # as alone: not told
+    assert document([*words, "--check"], capfd)["differ"] == []
+    fake.always_more = {"relu_s8"}
+    (told,) = document([*words, "--check"], capfd)["differ"]
+    assert "relu_s8" in told and "lut6=7" in told and "lut6=8" in told
+    fake.always_more = {"relu_s8", "relu_s16"}
+    assert "2 of" in document([*words, "--check"], capfd, code=6)["error"]["message"]
+    fake.always_more, fake.more_lut6 = set(), 1
     assert document([*words, "--check"], capfd, code=6)["error"]["code"] == "verification"
 
 

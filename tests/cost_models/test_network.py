@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product as pairs
 from math import isfinite
 
@@ -19,7 +20,10 @@ from hwsim.core.formats import default_grid
 from hwsim.core.scaled import parse
 from hwsim.core.workload import Layer, Workload
 from hwsim.cost_models import estimate, fits_part, part
+from hwsim.cost_models.composed import composed, price_of
 from hwsim.cost_models.geometry import fold, legal_reuse, products
+from hwsim.cost_models.rtl.compare import Kind
+from hwsim.cost_models.rtl.pool import StreamMaxPool
 
 PART = part("zcu102")
 SHAPE = (1, 8, 6, 6)
@@ -30,9 +34,9 @@ def cost(workload: Workload, weights: str = "int4", acts: str = "int4", **option
     return estimate(workload, assignment, PART, **options)  # type: ignore[arg-type]
 
 
-def one(layer: Layer, shape: tuple[int, ...] = SHAPE) -> Cost:
-    """A single layer behind an int4 input, by itself."""
-    edges = {name: parse("int4", scale="pow2") for name in ("x", "y")}
+def one(layer: Layer, shape: tuple[int, ...] = SHAPE, acts: str = "int4") -> Cost:
+    """A single layer behind an input of codes, by itself."""
+    edges = {name: parse(acts, scale="pow2") for name in ("x", "y")}
     inputs = tuple(dict.fromkeys(layer.inputs))
     workload = Workload("one", (layer,), inputs, (shape,) * len(inputs), (layer.name,))
     formats = assign(workload, Policy("int4", "int4", scale="pow2")).layers
@@ -376,3 +380,21 @@ def test_json_and_html() -> None:
     made = cost(nets.small_residual())
     assert set(made.as_dict()) >= {"lut", "ff", "dsp", "bram18", "latency_us", "ii_cycles", "fits", "layers"}
     assert "zcu102" in made._repr_html_()
+
+
+@pytest.mark.truth
+@pytest.mark.parametrize(("acts", "kind"), [("uint8", "uint"), ("e2m1", "minifloat"), ("int4", "int")])
+def test_a_max_pool_is_the_sum_of_its_generated_units(acts: str, kind: Kind) -> None:
+    shape = (1, 16, 10, 12)
+    made = one(nets.max_pool("pool", "x", shape), shape, acts).layers[0]
+    parts = composed(StreamMaxPool(16, parse(acts).bits, kind, 12, 10).parts()).counts
+    assert made.lut - made.terms["fifo"] == pytest.approx(parts.lut, rel=0.01)
+
+
+@pytest.mark.exact
+def test_wide_windows_compare_as_one_unit() -> None:
+    shape = (1, 8, 9, 9)
+    layer = replace(nets.max_pool("pool", "x", shape, 3), stride=(2, 2), out_shape=(1, 8, 4, 4))
+    made = one(layer, shape, "e2m1").layers[0]
+    tree = price_of("max_pool", {"taps": 9, "bits": 4, "kind": "minifloat"}).counts.lut
+    assert made.terms["comparators"] == 8 * tree

@@ -82,6 +82,15 @@ def test_the_product_of_two_minifloats_is_as_wide_as_the_construction() -> None:
     assert (mixed.multiply, mixed.exponent, mixed.shift, mixed.negate) == (36, 0, 52, 26)
 
 
+@pytest.mark.truth
+@pytest.mark.parametrize(("w", "a"), [("e4m3", "e2m1"), ("e3m2", "e2m3"), ("e5m2", "e2m5"), ("e2m1", "e4m3")])
+def test_signed_products_cost_what_either_way_round_took(w: str, a: str) -> None:
+    """Pairs are synthesised one way round."""
+    counts = {row.name: row.lut for row in read_table(SHIPPED) if row.family == "minifloat_mul"}
+    (took,) = {counts[n] for n in (f"minifloat_mul_{w}_{a}", f"minifloat_mul_{a}_{w}") if n in counts}
+    assert multiplier(op(w), op(a))[1].counts.lut == multiplier(op(a), op(w))[1].counts.lut == took
+
+
 @pytest.mark.exact
 def test_e1_formats_are_integers() -> None:
     for m in range(1, 7):

@@ -20,13 +20,14 @@ def residual_add() -> Iterator[tuple[int, int, int]]:
 
 
 def max_of_two() -> Iterator[tuple[int, str]]:
-    """Integers of 1 to 24 bits, minifloats of 3 to 12."""
+    """Integers of 1 to 32 bits, minifloats of 3 to 12."""
     for kind in ("int", "uint"):
-        yield from ((bits, kind) for bits in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24))
+        yield from ((bits, kind) for bits in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32))
     yield from ((bits, "minifloat") for bits in (3, 4, 5, 6, 7, 8, 9, 10, 12))
 
 
 def max_pool() -> Iterator[tuple[int, int, str]]:
-    """Windows of 2 to 16 numbers."""
-    yield from product((2, 3, 4, 9, 16), (2, 4, 6, 8), ("int", "uint"))
-    yield from product((2, 3, 4, 9, 16), (3, 4, 6, 8), ("minifloat",))
+    """Windows of 2 to 16 numbers, of codes and, signed, of sums."""
+    yield from product((2, 3, 4, 9, 16), range(2, 9), ("int", "uint"))
+    yield from product((2, 3, 4, 9, 16), (12, 16, 32), ("int",))
+    yield from product((2, 3, 4, 9, 16), range(3, 9), ("minifloat",))

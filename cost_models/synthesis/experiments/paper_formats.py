@@ -19,8 +19,8 @@ def power_mac() -> Iterator[tuple[int, int, str, int]]:
 
 
 def partial_binary_mac() -> Iterator[tuple[int, int, bool, int, int]]:
-    """Salient weights of 4 and 8 bits (the paper has 8) with activations of 2 to 16 bits."""
-    for w_bits, a_bits, signed in product((4, 8), (2, 4, 6, 8, 12, 16), (False, True)):
+    """Salient weights of 2 to 8 bits (the paper has 8) with activations of 2 to 16 bits."""
+    for w_bits, a_bits, signed in product((2, 3, 4, 6, 8), (2, 4, 6, 8, 12, 16), (False, True)):
         for summands_bits in (4, 8, 12):
             yield w_bits, a_bits, signed, a_bits + 1 + summands_bits, w_bits + a_bits + summands_bits
 

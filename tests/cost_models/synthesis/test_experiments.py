@@ -7,7 +7,6 @@ import pytest
 from hwsim.core.errors import InputError
 from hwsim.cost_models.rtl.registry import CLASSES, unit_class, unit_of
 from hwsim.cost_models.rtl.unit import parameters
-from hwsim.cost_models.synthesis.batch import modules_of
 from hwsim.cost_models.synthesis.experiments import experiment, families
 from hwsim.cost_models.synthesis.table import parameter_text
 
@@ -29,7 +28,7 @@ def test_units_are_distinct_and_made_again_from_their_parameters(family: str) ->
     assert len(names) == len(texts) == len(units)
     for unit in units[:: max(len(units) // 10, 1)]:
         assert unit_of(family, **parameters(unit)) == unit
-        assert unit.name in modules_of(unit.verilog())
+        assert f"module {unit.name}(" in unit.verilog()
 
 
 @pytest.mark.exact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,18 +12,20 @@ import pytest
 from hwsim.core.errors import UnsupportedError
 from hwsim.cost_models.rtl.integer import IntMac, IntMultiplier
 from hwsim.cost_models.rtl.unit import Port, Unit, Vectors, module
-from hwsim.cost_models.synthesis.batch import around, batches, modules_of, run_batches, script
+from hwsim.cost_models.synthesis.batch import around, run_batches, script
 from hwsim.cost_models.synthesis.cells import Cells
+from hwsim.cost_models.synthesis.names import KEYWORDS, own_names, prefix_of
 from hwsim.cost_models.synthesis.table import Row
 from hwsim.cost_models.synthesis.yosys import FLOWS, YosysError
 
 FLOW = FLOWS["base"]
+NAMES = re.compile(r"\b[a-z_]\w*", re.IGNORECASE)
 UNITS = [IntMultiplier(w, a, False) for w in range(1, 6) for a in range(1, 5)]
 
 
 @dataclass(frozen=True, slots=True)
 class Inverted:
-    """A unit with a module inside; `width` changes that module but not its name."""
+    """A unit with a module inside; `width` changes that module and not its name."""
 
     family: ClassVar[str] = "inverted"
     width: int
@@ -70,43 +73,31 @@ class Fake:
 
 @pytest.mark.exact
 def test_batches_keep_order_and_size() -> None:
-    found = list(batches(UNITS, 8))
-    assert [len(b) for b in found] == [8, 8, 4]
-    assert [u for b in found for u in b] == UNITS
+    fake = Fake()
+    list(run_batches(UNITS, FLOW, "tool", fake, 8))
+    assert [len(names) for names in fake.calls] == [8, 8, 4]
+    assert [name for names in fake.calls for name in names] == [unit.name for unit in UNITS]
 
 
 @pytest.mark.exact
-def test_units_that_disagree_about_a_module_are_parted() -> None:
-    units: list[Unit] = [Inverted(2), IntMultiplier(2, 2, True), Inverted(3), Inverted(2)]
-    assert [len(b) for b in batches(units, 40)] == [2, 1, 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Inside(Inverted):
-    """The part of `Inverted` as a unit."""
-
-    @property
-    def name(self) -> str:
-        return "inside"
-
-    def verilog(self) -> str:
-        return modules_of(Inverted(self.width).verilog())["inside"]
+def test_units_share_no_names() -> None:
+    """Though two have a module `inside` that differs, and one is what another has inside."""
+    found = [set(NAMES.findall(own_names(u.verilog(), prefix_of(u)))) - KEYWORDS for u in (Inverted(2), Inverted(3))]
+    assert all(len(names) == 5 for names in found) and not found[0] & found[1]
+    assert len({len(prefix_of(unit)) for unit in UNITS}) == 1
 
 
 @pytest.mark.exact
-def test_a_unit_is_parted_from_those_that_it_is_in() -> None:
-    assert [len(b) for b in batches([Inside(2), Inverted(2)], 40)] == [1, 1]
-    assert [len(b) for b in batches([Inverted(2), Inside(2)], 40)] == [1, 1]
-
-
-@pytest.mark.exact
-def test_modules_are_told_apart() -> None:
-    found = modules_of(
-        "// a module here\n(* keep *) module a(input x);\n // endmodule\nendmodule\nmodule b; endmodule\n"
+def test_words_that_are_not_names_stay() -> None:
+    text = """// a comment, module x
+    (* ram_style = "block" *) reg signed [7:0] m [0:3]; /* y */ initial m[0] = 8'shf0 + 4'b1_0 + 12;
+    always @(*) if (a *b) q = $signed(c*2) * (d*e); inside #(.W(3)) i(.a(q[2:0]));"""
+    assert (
+        own_names(text, "h_").split()
+        == """
+    (* ram_style = "block" *) reg signed [7:0] h_m [0:3]; initial h_m[0] = 8'shf0 + 4'b1_0 + 12;
+    always @(*) if (h_a *h_b) h_q = $signed(h_c*2) * (h_d*h_e); h_inside #(.h_W(3)) h_i(.h_a(h_q[2:0]));""".split()
     )
-    assert list(found) == ["a", "b"]
-    assert found["a"].startswith("(* keep *) module a") and found["a"].endswith("endmodule")
-    assert list(modules_of(Inverted(2).verilog())) == ["inverted_2", "inside"]
 
 
 @pytest.mark.exact
@@ -148,8 +139,11 @@ def test_an_interruption_loses_the_batch_in_flight_only() -> None:
 
 @pytest.mark.exact
 def test_every_port_is_led_outside() -> None:
-    text = around([IntMac(3, 2, True, 9), IntMultiplier(1, 2, False)])
-    assert "int_mac_s3_s2_acc9 u0(.clk(clk), .clear(u0_clear), .w(u0_w), .a(u0_a), .acc(u0_acc));" in text
-    assert "int_mul_s1_u2 u1(.w(u1_w), .a(u1_a), .p(u1_p));" in text
+    mac, multiplier = IntMac(3, 2, True, 9), IntMultiplier(1, 2, False)
+    text = around([mac, multiplier])
+    p, q = prefix_of(mac), prefix_of(multiplier)
+    ports = f".{p}clk(clk), .{p}clear(u0_clear), .{p}w(u0_w), .{p}a(u0_a), .{p}acc(u0_acc)"
+    assert f"{p}int_mac_s3_s2_acc9 u0({ports});" in text
+    assert f"{q}int_mul_s1_u2 u1(.{q}w(u1_w), .{q}a(u1_a), .{q}p(u1_p));" in text
     assert "output [8:0] u0_acc" in text and "input [0:0] u1_w" in text
-    assert "keep_hierarchy 1 int_mul_s1_u2" in script(FLOW, [IntMultiplier(1, 2, False)])
+    assert f"keep_hierarchy 1 {q}int_mul_s1_u2" in script(FLOW, [multiplier])

@@ -78,8 +78,10 @@ def yosys() -> Yosys:
 
 
 def test_a_batch_gives_what_each_unit_gives_alone(yosys: Yosys) -> None:
-    units: list[Unit] = [IntMultiplier(3, 3, False), IntMac(2, 2, True, 10), Squared(4)]
+    units: list[Unit] = [IntMultiplier(3, 3, False), IntMac(2, 2, True, 10), IntMultiplier(4, 4, True), Squared(4)]
+    units += [MinifloatMac(3, 2, 3, 2, 22, True), MinifloatMac(3, 2, 3, 2, 25, False)]  # share names and parts
     together = synthesise(yosys, FLOWS["base"], units)
+    assert synthesise(yosys, FLOWS["base"], units[::-1]) == together
     for unit in units:
         assert synthesise(yosys, FLOWS["base"], [unit]) == {unit.name: together[unit.name]}
     assert together["int_mac_s2_s2_acc10"].ff == 10
