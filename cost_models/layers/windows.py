@@ -41,18 +41,19 @@ def price_pool(site: Site) -> Price:
     greatest = "max" in layer.op
     bits = stream.bits if greatest else _sum_bits(stream, taps)
     out = stream if greatest else stream.carried(bits)
-    overlapping = bool(layer.kernel) and any(
-        s < k for s, k in zip(layer.stride or layer.kernel, layer.kernel, strict=True)
-    )
+    reach = window_reach(layer) if layer.kernel else ()
+    overlapping = any(s < r for s, r in zip(layer.stride or layer.kernel, reach, strict=False))
     if overlapping:
         bill = _window_unit(stream, bits, taps, greatest).times(stream.lanes)
         bill += line_buffers(spatial, window_reach(layer), stream.word_bits)
         control = window_control(spatial[-1], prod(spatial[:-1]), max(layer.kernel), max(layer.stride or (1,)), 0)
         bill += of_counts("window control", "window_control", control) + Bill(ff=taps * stream.word_bits)
     else:
-        row = layer.out_shape[-1] if len(spatial) > 1 else 1
-        bill = _running(stream, bits, layer, greatest)
-        bill += storage(stream.lanes * bits, row * stream.word_cycles, "line buffers")
+        kernel = layer.kernel or tuple(-(-i // o) for i, o in zip(spatial, layer.out_shape[2:], strict=False))
+        first = next((axis for axis, k in enumerate(kernel) if k > 1), len(kernel))
+        bill = _running(stream, bits, kernel, spatial[-1], greatest)
+        held = prod(layer.out_shape[3 + first :]) * stream.word_cycles
+        bill += storage(stream.lanes * bits, held, "line buffers")
     out = Stream(out_words, stream.channels, bits, stream.lanes, out.kind, stream.float_scale, out.spec)
     return Price(bill, out, stream.words * stream.word_cycles, 2)
 
@@ -104,18 +105,19 @@ def _window_unit(stream: Stream, bits: int, taps: int, greatest: bool) -> Bill:
     return _pool_unit(stream, bits, False).times(taps - 1)
 
 
-def _running(stream: Stream, bits: int, layer: Layer, greatest: bool) -> Bill:
+def _running(stream: Stream, bits: int, kernel: Shape, width: int, greatest: bool) -> Bill:
     """A result for each column of outputs, into which elements go as they come.
 
     The maximum of squares is that of `rtl.pool`: across two columns, then down on the row above, and the registers
     between; both comparisons of a channel are one unit.
     """
-    if not greatest or sum(k > 1 for k in layer.kernel[-2:]) < 2:
+    axes = sum(k > 1 for k in kernel)
+    if not greatest or axes < 2:
         return _pool_unit(stream, bits, greatest).times(stream.lanes)
     held = stream.lanes * bits
     left = Bill(ff=held) if stream.word_cycles == 1 else storage(held, stream.word_cycles, "line buffers")
-    control = of_counts("pool control", "pool_control", pool_control(layer.in_shapes[0][-1]))
-    return largest(3, bits, _order(stream)).times(stream.lanes) + left + control + Bill(ff=held)
+    control = of_counts("pool control", "pool_control", pool_control(width))
+    return largest(1 + axes, bits, _order(stream)).times(stream.lanes) + left + control + Bill(ff=held)
 
 
 def _order(stream: Stream) -> Order:

@@ -17,6 +17,7 @@ from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, takes_d
 from hwsim.cost_models.operators.priced import integer_multiplier, term
 
 Order = Literal["int", "uint", "minifloat"]  # how codes compare: two's complement, unsigned, sign and magnitude
+LUT_INPUTS = 6
 TABLE_ADDRESS_BITS = 10
 TABLE_BITS = 18
 COEFFICIENT_BITS = 16
@@ -34,6 +35,8 @@ def largest(taps: int, bits: int, order: Order = "int") -> Bill:
     """The largest of `taps` codes of `bits` bits, by a tree of comparators that each pass one of two on."""
     if taps < 2:
         return Bill()
+    if bits == 1:  # any or all of them
+        return Bill((Term("comparators", "none", float(-(-(taps - 1) // (LUT_INPUTS - 1)))),))
     fields = {"bits": bits, "kind": order}
     family, fields = ("max_of_two", fields) if taps == 2 else ("max_pool", fields | {"taps": taps})
     return Bill((term("comparators", price_of(family, fields), family),))

@@ -2,7 +2,7 @@
 
 A module around them has one instance of each and all their ports. Units are kept as modules of their own, under names
 of their own (`names`), and everything inside a unit is flattened into it, which gives the cells that a run with the
-unit alone gives.
+unit alone gives, but for what `names` says.
 """
 
 from __future__ import annotations

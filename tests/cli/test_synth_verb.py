@@ -32,7 +32,7 @@ class FakeYosys:
         self.stop_at = 0
         self.more_lut6 = 0
         self.more_in_batches: set[str] = set()
-        self.always_more: set[str] = set()
+        self.always_more: dict[str, int] = {}
 
     def synthesise(self, yosys: Yosys, flow: Flow, units: Sequence[Unit]) -> dict[str, Cells]:
         self.calls += 1
@@ -44,7 +44,7 @@ class FakeYosys:
         return {unit.name: Cells(lut6=len(unit.name) + self._more(unit.name, len(units))) for unit in units}
 
     def _more(self, name: str, units: int) -> int:
-        return self.more_lut6 + (name in self.always_more) + (name in self.more_in_batches and units > 1)
+        return self.more_lut6 + self.always_more.get(name, 0) + (name in self.more_in_batches and units > 1)
 
 
 @pytest.fixture
@@ -122,12 +122,14 @@ def test_check_finds_a_difference(fake: FakeYosys, tmp_path: Path, capfd: pytest
     assert (found["checked"], found["differ"]) == (len(synthesis.experiment("relu")), [])
     fake.more_in_batches = {"relu_s8", "relu_s16"}  # as alone: not told
     assert document([*words, "--check"], capfd)["differ"] == []
-    fake.always_more = {"relu_s8"}
+    fake.always_more = {"relu_s8": 1}
     (told,) = document([*words, "--check"], capfd)["differ"]
     assert "relu_s8" in told and "lut6=7" in told and "lut6=8" in told
-    fake.always_more = {"relu_s8", "relu_s16"}
+    fake.always_more = {"relu_s8": 1, "relu_s16": 1}
     assert "2 of" in document([*words, "--check"], capfd, code=6)["error"]["message"]
-    fake.always_more, fake.more_lut6 = set(), 1
+    fake.always_more = {"relu_s8": 2}  # of 7
+    assert "1 of" in document([*words, "--check"], capfd, code=6)["error"]["message"]
+    fake.always_more, fake.more_lut6 = {}, 1
     assert document([*words, "--check"], capfd, code=6)["error"]["code"] == "verification"
 
 

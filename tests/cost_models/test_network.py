@@ -22,6 +22,7 @@ from hwsim.core.workload import Layer, Workload
 from hwsim.cost_models import estimate, fits_part, part
 from hwsim.cost_models.composed import composed, price_of
 from hwsim.cost_models.geometry import fold, legal_reuse, products
+from hwsim.cost_models.operators.lanes import largest
 from hwsim.cost_models.rtl.compare import Kind
 from hwsim.cost_models.rtl.pool import StreamMaxPool
 
@@ -398,3 +399,29 @@ def test_wide_windows_compare_as_one_unit() -> None:
     made = one(layer, shape, "e2m1").layers[0]
     tree = price_of("max_pool", {"taps": 9, "bits": 4, "kind": "minifloat"}).counts.lut
     assert made.terms["comparators"] == 8 * tree
+
+
+@pytest.mark.exact
+def test_pools_by_other_words_cost_the_same() -> None:
+    shape = (1, 8, 8, 8)
+    plain = nets.max_pool("pool", "x", shape)
+    adaptive = replace(plain, op="adaptive_max_pool2d", kernel=(), stride=(), padding=(), dilation=())
+    assert one(adaptive, shape).layers[0].terms == one(plain, shape).layers[0].terms
+    spread = replace(nets.max_pool("pool", "x", shape, 3), dilation=(2, 2), out_shape=(1, 8, 2, 2))  # windows overlap
+    assert one(spread, shape).layers[0].terms["window control"] > 0
+
+
+@pytest.mark.exact
+def test_pools_over_planes_keep_a_plane_of_results() -> None:
+    shape = (1, 4, 8, 8, 8)
+    deep = replace(nets.max_pool("pool", "x", shape), kernel=(2, 1, 1), stride=(2, 1, 1), out_shape=(1, 4, 4, 8, 8))
+    flat = replace(nets.max_pool("pool", "x", shape), kernel=(1, 1, 2), stride=(1, 1, 2), out_shape=(1, 4, 8, 8, 4))
+    kept = [one(layer, shape, "int8").layers[0].terms.get("line buffers", 0.0) for layer in (deep, flat)]
+    assert kept[0] >= 64 * 4 * 8 / 64 > kept[1]  # 64 results of 32 bits in LUTs of 64 bits each, against one
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(("taps", "luts"), [(2, 1), (4, 1), (9, 2), (784, 157)])
+def test_the_largest_of_bits_is_any_of_them(taps: int, luts: int) -> None:
+    (term,) = largest(taps, 1, "uint").terms
+    assert term.lut == luts
