@@ -34,26 +34,26 @@ def price_pool(site: Site) -> Price:
     """Max pools compare codes; average pools add and leave the division to the next scale."""
     layer, stream = site.layer, site.inputs[0]
     spatial = layer.in_shapes[0][2:]
-    out_words = prod(layer.out_shape[2:])
-    taps = prod(layer.kernel) if layer.kernel else ceil(prod(spatial) / max(1, out_words))
+    out_spatial = layer.out_shape[2:]
+    out_words = prod(out_spatial)
+    kernel = layer.kernel or tuple(-(-i // o) for i, o in zip(spatial, out_spatial, strict=True))
+    taps = prod(kernel)
     if "max" not in layer.op and "avg" not in layer.op:
         raise UnsupportedError(f"a pool {layer.op!r}", hint="max and average pools are modelled")
     greatest = "max" in layer.op
     bits = stream.bits if greatest else _sum_bits(stream, taps)
     out = stream if greatest else stream.carried(bits)
-    reach = window_reach(layer) if layer.kernel else ()
-    overlapping = any(s < r for s, r in zip(layer.stride or layer.kernel, reach, strict=False))
-    if overlapping:
+    reach = window_reach(layer)
+    if any(s < r for s, r in zip(layer.stride or layer.kernel, reach, strict=True)):  # windows overlap
         bill = _window_unit(stream, bits, taps, greatest).times(stream.lanes)
-        bill += line_buffers(spatial, window_reach(layer), stream.word_bits)
-        control = window_control(spatial[-1], prod(spatial[:-1]), max(layer.kernel), max(layer.stride or (1,)), 0)
+        bill += line_buffers(spatial, reach, stream.word_bits)
+        control = window_control(spatial[-1], prod(spatial[:-1]), max(kernel), max(layer.stride or (1,)), 0)
         bill += of_counts("window control", "window_control", control) + Bill(ff=taps * stream.word_bits)
-    else:
-        kernel = layer.kernel or tuple(-(-i // o) for i, o in zip(spatial, layer.out_shape[2:], strict=False))
+    else:  # one running result for each that is begun before another is whole
         first = next((axis for axis, k in enumerate(kernel) if k > 1), len(kernel))
+        running = prod(out_spatial[first + 1 :]) * stream.word_cycles
         bill = _running(stream, bits, kernel, spatial[-1], greatest)
-        held = prod(layer.out_shape[3 + first :]) * stream.word_cycles
-        bill += storage(stream.lanes * bits, held, "line buffers")
+        bill += storage(stream.lanes * bits, running, "line buffers")
     out = Stream(out_words, stream.channels, bits, stream.lanes, out.kind, stream.float_scale, out.spec)
     return Price(bill, out, stream.words * stream.word_cycles, 2)
 
@@ -106,7 +106,7 @@ def _window_unit(stream: Stream, bits: int, taps: int, greatest: bool) -> Bill:
 
 
 def _running(stream: Stream, bits: int, kernel: Shape, width: int, greatest: bool) -> Bill:
-    """A result for each column of outputs, into which elements go as they come.
+    """What brings elements into results as they come.
 
     The maximum of squares is that of `rtl.pool`: across two columns, then down on the row above, and the registers
     between; both comparisons of a channel are one unit.

@@ -15,9 +15,9 @@ from hwsim.cost_models.memory import storage
 from hwsim.cost_models.operators.floating import float_adder
 from hwsim.cost_models.operators.multiplier import DspPolicy, dsp_tiles, takes_dsp
 from hwsim.cost_models.operators.priced import integer_multiplier, term
+from hwsim.cost_models.surface.products import luts_of_one_bit
 
 Order = Literal["int", "uint", "minifloat"]  # how codes compare: two's complement, unsigned, sign and magnitude
-LUT_INPUTS = 6
 TABLE_ADDRESS_BITS = 10
 TABLE_BITS = 18
 COEFFICIENT_BITS = 16
@@ -36,7 +36,7 @@ def largest(taps: int, bits: int, order: Order = "int") -> Bill:
     if taps < 2:
         return Bill()
     if bits == 1:  # any or all of them
-        return Bill((Term("comparators", "none", float(-(-(taps - 1) // (LUT_INPUTS - 1)))),))
+        return Bill((Term("comparators", "none", float(luts_of_one_bit(taps))),))
     fields = {"bits": bits, "kind": order}
     family, fields = ("max_of_two", fields) if taps == 2 else ("max_pool", fields | {"taps": taps})
     return Bill((term("comparators", price_of(family, fields), family),))

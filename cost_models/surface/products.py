@@ -138,18 +138,18 @@ def _shifter(bits: int, lowest: int, highest: int) -> int:
     for low in range(min(stages, MOST_FIRST_STAGES + 1)):
         step = 1 << low
         wide = bits + step - 1
-        first = sum(_one_bit(min(bits, step, i + 1, wide - i) + low) for i in range(wide)) if low else 0
+        first = sum(luts_of_one_bit(min(bits, step, i + 1, wide - i) + low) for i in range(wide)) if low else 0
         reached = [
             sum(1 for move in range((highest >> low) + 1) if 0 <= i - move * step < wide)
             for i in range(lowest, bits + highest)
         ]
-        coded = sum(_one_bit(n + stages - low + 1) for n in reached)
+        coded = sum(luts_of_one_bit(n + stages - low + 1) for n in reached)
         lines = (highest >> low) - (lowest >> low) + 1
-        best = min(best, first + coded, first + lines + sum(_one_bit(2 * n + 1) for n in reached))
+        best = min(best, first + coded, first + lines + sum(luts_of_one_bit(2 * n + 1) for n in reached))
     return best
 
 
-def _one_bit(inputs: int) -> int:
+def luts_of_one_bit(inputs: int) -> int:
     """LUTs of a function of so many inputs that can be cut anywhere."""
     return 1 + max(0, -(-(inputs - TABLE_BITS) // (TABLE_BITS - 1)))
 

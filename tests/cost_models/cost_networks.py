@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from math import prod
 
+from hwsim.core.assignment import Assignment, Policy, assign
+from hwsim.core.cost import Cost
+from hwsim.core.scaled import parse
 from hwsim.core.workload import Layer, Shape, Workload
+from hwsim.cost_models import estimate, part
 
 
 def conv(
@@ -147,3 +151,12 @@ def deep_residual(blocks: int = 9, channels: int = 16, size: int = 32) -> Worklo
         linear("fc", "flat", (1, channels), 10),
     ]
     return network("deep", (1, 3, size, size), layers)
+
+
+def alone(layer: Layer, shape: Shape, acts: str = "int4") -> Cost:
+    """The cost on a ZCU102 of a single layer of 4 bits behind an input of codes."""
+    edges = {name: parse(acts, scale="pow2") for name in ("x", "y")}
+    inputs = tuple(dict.fromkeys(layer.inputs))
+    workload = Workload("one", (layer,), inputs, (shape,) * len(inputs), (layer.name,))
+    formats = assign(workload, Policy("int4", "int4", scale="pow2")).layers
+    return estimate(workload, Assignment(formats, edges), part("zcu102"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product as pairs
 from math import isfinite
 
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwsim.core.assignment import Assignment, Policy, assign
+from hwsim.core.assignment import Policy, assign
 from hwsim.core.codes import WeightCodes
 from hwsim.core.cost import Cost, Interval
 from hwsim.core.errors import InputError, UnsupportedError
@@ -20,11 +19,7 @@ from hwsim.core.formats import default_grid
 from hwsim.core.scaled import parse
 from hwsim.core.workload import Layer, Workload
 from hwsim.cost_models import estimate, fits_part, part
-from hwsim.cost_models.composed import composed, price_of
 from hwsim.cost_models.geometry import fold, legal_reuse, products
-from hwsim.cost_models.operators.lanes import largest
-from hwsim.cost_models.rtl.compare import Kind
-from hwsim.cost_models.rtl.pool import StreamMaxPool
 
 PART = part("zcu102")
 SHAPE = (1, 8, 6, 6)
@@ -33,15 +28,6 @@ SHAPE = (1, 8, 6, 6)
 def cost(workload: Workload, weights: str = "int4", acts: str = "int4", **options: object) -> Cost:
     assignment = assign(workload, Policy(weights, acts, scale="pow2"))
     return estimate(workload, assignment, PART, **options)  # type: ignore[arg-type]
-
-
-def one(layer: Layer, shape: tuple[int, ...] = SHAPE, acts: str = "int4") -> Cost:
-    """A single layer behind an input of codes, by itself."""
-    edges = {name: parse(acts, scale="pow2") for name in ("x", "y")}
-    inputs = tuple(dict.fromkeys(layer.inputs))
-    workload = Workload("one", (layer,), inputs, (shape,) * len(inputs), (layer.name,))
-    formats = assign(workload, Policy("int4", "int4", scale="pow2")).layers
-    return estimate(workload, Assignment(formats, edges), PART)
 
 
 @pytest.mark.exact
@@ -268,7 +254,7 @@ KINDS = [
 @pytest.mark.property
 @pytest.mark.parametrize("layer", KINDS, ids=lambda x: f"{x.kind}-{x.op}")
 def test_every_kind_costs_something(layer: Layer) -> None:
-    made = one(layer, (1, 12) if layer.kind == "embedding" else SHAPE)
+    made = nets.alone(layer, (1, 12) if layer.kind == "embedding" else SHAPE)
     fifos = made.layers[0].terms.get("fifo", 0.0)
     assert made.lut.mid - fifos + 50 * made.dsp.mid + made.bram18.mid > 0
     assert all(isfinite(i.hi) for i in made.intervals.values())
@@ -309,7 +295,7 @@ def test_bare_edges_keep_the_accumulators_width() -> None:
 )
 def test_unknown_operators_are_errors_that_name_the_layer(layer: Layer) -> None:
     with pytest.raises(UnsupportedError) as caught:
-        one(layer)
+        nets.alone(layer, SHAPE)
     assert caught.value.where == "layer odd" and caught.value.hint
 
 
@@ -381,47 +367,3 @@ def test_json_and_html() -> None:
     made = cost(nets.small_residual())
     assert set(made.as_dict()) >= {"lut", "ff", "dsp", "bram18", "latency_us", "ii_cycles", "fits", "layers"}
     assert "zcu102" in made._repr_html_()
-
-
-@pytest.mark.truth
-@pytest.mark.parametrize(("acts", "kind"), [("uint8", "uint"), ("e2m1", "minifloat"), ("int4", "int")])
-def test_a_max_pool_is_the_sum_of_its_generated_units(acts: str, kind: Kind) -> None:
-    shape = (1, 16, 10, 12)
-    made = one(nets.max_pool("pool", "x", shape), shape, acts).layers[0]
-    parts = composed(StreamMaxPool(16, parse(acts).bits, kind, 12, 10).parts()).counts
-    assert made.lut - made.terms["fifo"] == pytest.approx(parts.lut, rel=0.01)
-
-
-@pytest.mark.exact
-def test_wide_windows_compare_as_one_unit() -> None:
-    shape = (1, 8, 9, 9)
-    layer = replace(nets.max_pool("pool", "x", shape, 3), stride=(2, 2), out_shape=(1, 8, 4, 4))
-    made = one(layer, shape, "e2m1").layers[0]
-    tree = price_of("max_pool", {"taps": 9, "bits": 4, "kind": "minifloat"}).counts.lut
-    assert made.terms["comparators"] == 8 * tree
-
-
-@pytest.mark.exact
-def test_pools_by_other_words_cost_the_same() -> None:
-    shape = (1, 8, 8, 8)
-    plain = nets.max_pool("pool", "x", shape)
-    adaptive = replace(plain, op="adaptive_max_pool2d", kernel=(), stride=(), padding=(), dilation=())
-    assert one(adaptive, shape).layers[0].terms == one(plain, shape).layers[0].terms
-    spread = replace(nets.max_pool("pool", "x", shape, 3), dilation=(2, 2), out_shape=(1, 8, 2, 2))  # windows overlap
-    assert one(spread, shape).layers[0].terms["window control"] > 0
-
-
-@pytest.mark.exact
-def test_pools_over_planes_keep_a_plane_of_results() -> None:
-    shape = (1, 4, 8, 8, 8)
-    deep = replace(nets.max_pool("pool", "x", shape), kernel=(2, 1, 1), stride=(2, 1, 1), out_shape=(1, 4, 4, 8, 8))
-    flat = replace(nets.max_pool("pool", "x", shape), kernel=(1, 1, 2), stride=(1, 1, 2), out_shape=(1, 4, 8, 8, 4))
-    kept = [one(layer, shape, "int8").layers[0].terms.get("line buffers", 0.0) for layer in (deep, flat)]
-    assert kept[0] >= 64 * 4 * 8 / 64 > kept[1]  # 64 results of 32 bits in LUTs of 64 bits each, against one
-
-
-@pytest.mark.exact
-@pytest.mark.parametrize(("taps", "luts"), [(2, 1), (4, 1), (9, 2), (784, 157)])
-def test_the_largest_of_bits_is_any_of_them(taps: int, luts: int) -> None:
-    (term,) = largest(taps, 1, "uint").terms
-    assert term.lut == luts

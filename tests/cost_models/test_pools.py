@@ -1,0 +1,58 @@
+"""Pools: priced as the units that they are made of, and alike by whatever words they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cost_networks as nets
+import pytest
+
+from hwsim.core.scaled import parse
+from hwsim.cost_models.composed import composed, price_of
+from hwsim.cost_models.operators.lanes import largest
+from hwsim.cost_models.rtl.compare import Kind
+from hwsim.cost_models.rtl.pool import StreamMaxPool
+
+
+@pytest.mark.truth
+@pytest.mark.parametrize(("acts", "kind"), [("uint8", "uint"), ("e2m1", "minifloat"), ("int4", "int")])
+def test_a_max_pool_is_the_sum_of_its_generated_units(acts: str, kind: Kind) -> None:
+    shape = (1, 16, 10, 12)
+    made = nets.alone(nets.max_pool("pool", "x", shape), shape, acts).layers[0]
+    parts = composed(StreamMaxPool(16, parse(acts).bits, kind, 12, 10).parts()).counts
+    assert made.lut - made.terms["fifo"] == pytest.approx(parts.lut, rel=0.01)
+
+
+@pytest.mark.exact
+def test_wide_windows_compare_as_one_unit() -> None:
+    shape = (1, 8, 9, 9)
+    layer = replace(nets.max_pool("pool", "x", shape, 3), stride=(2, 2), out_shape=(1, 8, 4, 4))
+    made = nets.alone(layer, shape, "e2m1").layers[0]
+    tree = price_of("max_pool", {"taps": 9, "bits": 4, "kind": "minifloat"}).counts.lut
+    assert made.terms["comparators"] == 8 * tree
+
+
+@pytest.mark.exact
+def test_pools_by_other_words_cost_the_same() -> None:
+    shape = (1, 8, 8, 8)
+    plain = nets.max_pool("pool", "x", shape)
+    adaptive = replace(plain, op="adaptive_max_pool2d", kernel=(), stride=(), padding=(), dilation=())
+    assert nets.alone(adaptive, shape).layers[0].terms == nets.alone(plain, shape).layers[0].terms
+    spread = replace(nets.max_pool("pool", "x", shape, 3), dilation=(2, 2), out_shape=(1, 8, 2, 2))  # windows overlap
+    assert nets.alone(spread, shape).layers[0].terms["window control"] > 0
+
+
+@pytest.mark.exact
+def test_pools_over_planes_keep_a_plane_of_results() -> None:
+    shape = (1, 4, 8, 8, 8)
+    deep = replace(nets.max_pool("pool", "x", shape), kernel=(2, 1, 1), stride=(2, 1, 1), out_shape=(1, 4, 4, 8, 8))
+    flat = replace(nets.max_pool("pool", "x", shape), kernel=(1, 1, 2), stride=(1, 1, 2), out_shape=(1, 4, 8, 8, 4))
+    kept = [nets.alone(layer, shape, "int8").layers[0].terms.get("line buffers", 0.0) for layer in (deep, flat)]
+    assert kept[0] >= 64 * 4 * 8 / 64 > kept[1]  # 64 results of 32 bits in LUTs of 64 bits each, against one
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(("taps", "luts"), [(2, 1), (4, 1), (9, 2), (784, 157)])
+def test_the_largest_of_bits_is_any_of_them(taps: int, luts: int) -> None:
+    (term,) = largest(taps, 1, "uint").terms
+    assert term.lut == luts
