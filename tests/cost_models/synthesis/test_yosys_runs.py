@@ -136,7 +136,9 @@ class InUltraRam:
         return getattr(self.unit, name)
 
     def verilog(self) -> str:
-        return self.unit.verilog().replace("  reg [", '  (* ram_style = "ultra" *) reg [', 1)
+        text = self.unit.verilog()
+        assert '"block"' in text
+        return text.replace('"block"', '"ultra"')
 
 
 def test_ultrarams_are_those_of_the_law(yosys: Yosys) -> None:
