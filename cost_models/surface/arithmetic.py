@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.cost_models.rtl.multiply import TABLE_BITS
 from hwsim.cost_models.surface.family import Axis, Columns, Family
 from hwsim.cost_models.surface.products import (
-    fields_of,
+    as_minifloats,
+    beside_integers,
     integer_product,
     minifloat_product,
+    product_bits,
     shifted_product,
     shifted_product_positions,
     tree,
@@ -44,10 +48,7 @@ def _with_guard(p: Columns) -> Columns:
 
 def _product_bits(c: Columns) -> Floats:
     """Signed bits of an exact product."""
-    if "w_bits" in c:
-        return np.asarray(c["w_bits"] + c["a_bits"])
-    width = minifloat_product(*fields_of(c))["width"]
-    return np.asarray(1 + width - (c["a_signed"] if "a_bits" in c else 0))
+    return np.asarray(c["w_bits"] + c["a_bits"]) if "w_bits" in c else product_bits(c)
 
 
 def _int_mac(c: Columns) -> Columns:
@@ -79,6 +80,11 @@ def _shifted_mac(c: Columns) -> Columns:
 
 def _shifted_dot(c: Columns) -> Columns:
     return _dot(c, shifted_product(c), _product_bits(c))
+
+
+def _one_lane(words: Callable[[Columns], Columns]) -> Callable[[Columns], Columns]:
+    """Columns of multiply-accumulate units in the words of dot products."""
+    return lambda c: {**words(c), "lanes": np.ones_like(c["guard_bits"])}
 
 
 def _shifted_places(c: Columns) -> list[Floats]:
@@ -123,9 +129,8 @@ def _block_columns(p: Columns) -> Columns:
 def _block_dot(c: Columns) -> Columns:
     """Lanes and their tree; behind them a scaler and an adder in float32, the same for all but for the sum's width."""
     one = np.ones_like(c["lanes"])
-    lane = {
-        f"lanes {n}": c["lanes"] * v for n, v in shifted_product({**c, "a_signed": one}).items() if "signed" not in n
-    }
+    c = {**c, "a_signed": one}
+    lane = {f"lanes {n}": c["lanes"] * v for n, v in shifted_product(c).items() if "signed" not in n}
     bits = _product_bits(c) + np.ceil(np.log2(c["lanes"]))
     sums = tree(c["lanes"], _product_bits(c))
     return {"1": one, **lane, **sums, "sum": bits, "sum log": bits * np.log2(bits)}
@@ -154,6 +159,7 @@ ARITHMETIC: tuple[Family, ...] = (
         (_EW, _MW, _EA, _MA, SIGNED),
         shifted_product,
         places=_shifted_places,
+        kin={"minifloat_int_mul": as_minifloats},
         words=_MINIFLOAT_WORDS,
     ),
     Family(
@@ -162,15 +168,24 @@ ARITHMETIC: tuple[Family, ...] = (
         _shifted_mac,
         _with_guard,
         _shifted_places,
+        kin={"minifloat_int_mac": as_minifloats},
         words=f"{_MINIFLOAT_WORDS}, guard_bits or acc_bits",
     ),
-    Family("minifloat_int_mul", (_EW, _MW, _A, SIGNED), shifted_product, places=_shifted_places, words=_MIXED_WORDS),
+    Family(
+        "minifloat_int_mul",
+        (_EW, _MW, _A, SIGNED),
+        shifted_product,
+        places=_shifted_places,
+        kin={"minifloat_mul": beside_integers},
+        words=_MIXED_WORDS,
+    ),
     Family(
         "minifloat_int_mac",
         (_EW, _MW, _A, SIGNED, GUARD),
         _shifted_mac,
         _with_guard,
         _shifted_places,
+        kin={"minifloat_mac": beside_integers},
         words=f"{_MIXED_WORDS}, guard_bits or acc_bits",
     ),
     Family(
@@ -194,6 +209,11 @@ ARITHMETIC: tuple[Family, ...] = (
         _shifted_dot,
         _with_guard,
         _shifted_places,
+        kin={
+            "minifloat_int_dot": as_minifloats,
+            "minifloat_mac": _one_lane(as_minifloats),
+            "minifloat_int_mac": _one_lane(as_minifloats),
+        },
         words=f"lanes, {_MINIFLOAT_WORDS}, guard_bits or acc_bits",
     ),
     Family(
@@ -202,6 +222,11 @@ ARITHMETIC: tuple[Family, ...] = (
         _shifted_dot,
         _with_guard,
         _shifted_places,
+        kin={
+            "minifloat_dot": beside_integers,
+            "minifloat_int_mac": _one_lane(as_minifloats),
+            "minifloat_mac": _one_lane(beside_integers),
+        },
         words=f"lanes, {_MIXED_WORDS}, guard_bits or acc_bits",
     ),
     *(

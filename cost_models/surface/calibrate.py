@@ -4,7 +4,7 @@ Three questions, three ways of leaving out. Near: how wrong between rows of the 
 how wrong in a gap? All rows of one value of an axis left out, and those at random that had no near neighbours. Below
 and above, axis by axis: how wrong past the last value? All rows from a value on left out, a few of the largest or
 smallest values at a time; hyperparameters are then sought anew, since they are what the missing rows would have
-taught. Scores are log ratios over the stated standard deviation.
+taught. How far past the others those values lie is kept: farther out, ends widen in proportion. Scores are log ratios over the stated standard deviation.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.cost_models.surface.family import Axis, Family
+from hwsim.cost_models.surface.family import Axis, Counted, Family
 from hwsim.cost_models.surface.gaussian_process import Hyperparameters, fit_hyperparameters
 from hwsim.cost_models.surface.surface import FAR, NEAR, Law, Reach, Surface, above, below, process_of
 from hwsim.stats import ConformalBand, conformal_quantile
 
 Floats = NDArray[np.float64]
 Rows = Mapping[str, Floats]
+Mask = NDArray[np.bool_]
 SEARCH_ROWS, AGAIN_ROWS = 160, 100  # rows on which hyperparameters are sought at first and anew
 _FOLDS = 10
 _NEAR_SHARE = 0.8  # of rows left out at random that count as near
@@ -36,7 +37,7 @@ class _Scores:
     score: Floats
     distance: Floats
 
-    def where(self, mask: NDArray[np.bool_], stratum: str) -> _Scores:
+    def where(self, mask: Mask, stratum: str) -> _Scores:
         return _Scores(stratum, self.score[mask], self.distance[mask])
 
 
@@ -50,22 +51,31 @@ def search(family: Family, law: Law, rows: Rows, start: Hyperparameters | None =
     return fit_hyperparameters(family.positions(columns)[picked], ratio[picked], base[picked], start, steps)
 
 
-def calibrate(family: Family, rows: Rows, law: Law, h: Hyperparameters, coverage: float) -> tuple[ConformalBand, Reach]:
+def calibrate(
+    family: Family, data: Counted, law: Law, h: Hyperparameters, coverage: float
+) -> tuple[ConformalBand, Reach]:
     """Ends by stratum, and the distances up to which they hold."""
-    n = len(rows["count"])
+    n = len(data.rows["count"])
     fold = np.random.default_rng(1).permutation(n) % min(_FOLDS, n)
-    random = [_scores(family, rows, law.offset, h, NEAR, fold == k) for k in range(int(fold.max()) + 1)]
+    kin = np.zeros(len(data.kin.get("count", ())), dtype=np.bool_)
+    folds = [(fold == k, kin) for k in range(int(fold.max()) + 1)]
+    random = [_scores(family, data, law.offset, h, NEAR, out) for out in folds]
     near = float(np.quantile(np.concatenate([r.distance for r in random]), _NEAR_SHARE))
     found = [part for r in random for part in (r.where(r.distance <= near, NEAR), r.where(r.distance > near, FAR))]
+    past: dict[str, float] = {}
     for axis in family.axes:
-        for out in _gaps(rows[axis.name]):
-            scores = _scores(family, rows, law.offset, h, FAR, out)
+        values = data.rows[axis.name]
+        for value in _gaps(values):
+            scores = _scores(family, data, law.offset, h, FAR, data.between(axis.name, value, value))
             found.append(scores.where(scores.distance > near, FAR))
-        for stratum, sign in ((above(axis), 1.0), (below(axis), -1.0)):
-            for out in _ends(sign * rows[axis.name]):
-                found.append(_scores(family, rows, law.offset, h, stratum, out, anew=True))
+        for stratum, low, high in _ends(axis, values):
+            out = data.between(axis.name, low, high)
+            found.append(_scores(family, data, law.offset, h, stratum, out, anew=True))
+            gone, kept = (axis.position(part) for part in (values[out[0]], values[~out[0]]))
+            distance = max(float(gone.max() - kept.max()), float(kept.min() - gone.min()))
+            past[stratum] = max(past.get(stratum, 0.0), distance)
     most = max(float(f.distance.max(initial=0.0)) for f in found)
-    return _band(found, coverage), Reach(near, most)
+    return _band(found, coverage), Reach(near, most, past)
 
 
 def _band(found: list[_Scores], coverage: float) -> ConformalBand:
@@ -83,41 +93,43 @@ def _band(found: list[_Scores], coverage: float) -> ConformalBand:
 
 def _scores(
     family: Family,
-    rows: Rows,
+    data: Counted,
     offset: float,
     h: Hyperparameters,
     stratum: str,
-    out: NDArray[np.bool_],
+    out: tuple[Mask, Mask],
     anew: bool = False,
 ) -> _Scores:
-    """Of the rows left out, by a surface of the others."""
-    known = {name: values[~out] for name, values in rows.items()}
+    """Of the rows left out, by a surface of the others; `out` masks rows and kin."""
+    known = data.take(~out[0], ~out[1])
     law = Law.of(family, known, offset)
     if anew:
-        h = search(family, law, known, h)
-    held = Surface(family, "", law, process_of(family, law, h, known), _NO_BAND, Reach(1, 1), known)
-    log, scale, distance = held.raw({axis.name: rows[axis.name][out] for axis in family.axes})
-    return _Scores(stratum, (np.log(rows["count"][out] + offset) - log) / scale, distance)
+        h = search(family, law, known.rows, h)
+    held = Surface(family, "", law, process_of(family, law, h, known.rows), _NO_BAND, Reach(1, 1), known)
+    tested = data.take(out[0]).rows
+    log, scale, distance = held.raw({axis.name: tested[axis.name] for axis in family.axes})
+    return _Scores(stratum, (np.log(tested["count"] + offset) - log) / scale, distance)
 
 
-def _gaps(values: Floats) -> Iterator[NDArray[np.bool_]]:
-    """Rows of each value that is neither the smallest nor the largest."""
+def _gaps(values: Floats) -> Iterator[float]:
+    """Values that are neither the smallest nor the largest, nor those of more than half the rows."""
     for value in np.unique(values)[1:-1]:
-        out = values == value
-        if out.mean() <= _MOST_OUT:
-            yield out
+        if (values == value).mean() <= _MOST_OUT:
+            yield float(value)
 
 
-def _ends(values: Floats) -> Iterator[NDArray[np.bool_]]:
-    """Rows of the largest values, for a few choices of how many; none with less than three values."""
+def _ends(axis: Axis, values: Floats) -> Iterator[tuple[str, float, float]]:
+    """Ranges of values at either end, for a few choices of how many rows; none with less than three values."""
     if len(np.unique(values)) < 3:
         return
-    seen = set()
-    for share in _CUTS:
-        out = values >= np.quantile(values, 1 - share)
-        if out.mean() <= _MOST_OUT and int(out.sum()) not in seen:
-            seen.add(int(out.sum()))
-            yield out
+    for stratum, sign in ((above(axis), 1.0), (below(axis), -1.0)):
+        seen = set()
+        for share in _CUTS:
+            least = float(np.quantile(sign * values, 1 - share))
+            out = sign * values >= least
+            if out.mean() <= _MOST_OUT and int(out.sum()) not in seen:
+                seen.add(int(out.sum()))
+                yield (stratum, least, np.inf) if sign > 0 else (stratum, -np.inf, -least)
 
 
 def strata_of(axes: tuple[Axis, ...]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +37,32 @@ class Axis:
         return np.log2(np.maximum(values, 2.0**-10)) if self.scale == "log2" else values
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """Units whose counts are known.
+
+    Attributes
+    ----------
+    rows : axis columns of units of the family, and `count`.
+    kin : of units of its kin, columns that `Family.features` takes, and `count`; empty without any.
+    """
+
+    rows: Columns
+    kin: Columns
+
+    def take(self, known: NDArray[np.bool_], kin: NDArray[np.bool_] | None = None) -> Counted:
+        """The rows at a mask, and all of the kin or those at another."""
+        rows = {name: values[known] for name, values in self.rows.items()}
+        return Counted(rows, self.kin if kin is None else {name: values[kin] for name, values in self.kin.items()})
+
+    def between(self, axis: str, low: float, high: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Masks of rows, and of kin, with low <= axis <= high; of kin none where it lacks the axis."""
+        rows = (self.rows[axis] >= low) & (self.rows[axis] <= high)
+        if axis not in self.kin:
+            return rows, np.zeros(len(self.kin.get("count", ())), dtype=np.bool_)
+        return rows, (self.kin[axis] >= low) & (self.kin[axis] <= high)
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """Units that one surface covers.
@@ -49,6 +75,8 @@ class Family:
     columns : axis columns of a unit's parameters; the parameters themselves where it is None.
     places : of axis columns, coordinates in which near units resemble each other; those of the axes where it is None.
     only : values of parameters that are not axes, which a unit needs to belong here.
+    kin : surfaces whose units obey the same law, each with its axis columns in the words of `features`; rows of those
+        units help to fit the law, so that it is known where one family alone has no rows.
     words : what the axes mean, for tables.
     """
 
@@ -58,6 +86,7 @@ class Family:
     columns: Callable[[Columns], Columns] | None = None
     places: Callable[[Columns], list[Floats]] | None = None
     only: Mapping[str, Any] | None = None
+    kin: Mapping[str, Callable[[Columns], Columns]] = field(default_factory=dict)
     words: str = ""
 
     @property
@@ -94,6 +123,15 @@ class Family:
         if self.places is not None:
             return np.stack(self.places(columns), axis=1)
         return np.stack([axis.position(columns[axis.name]) for axis in self.axes], axis=1)
+
+    def counted(
+        self, parameters: Columns, counts: Floats, kin: Mapping[str, tuple[Columns, Floats]] | None = None
+    ) -> Counted:
+        """Units by their parameters, and those of the kin by name, with axis columns of their own."""
+        rows = {**self.axis_columns(parameters), "count": counts}
+        others = [{**self.kin[name](columns), "count": count} for name, (columns, count) in (kin or {}).items()]
+        names = set.intersection(*map(set, others)) if others else set()
+        return Counted(rows, {name: np.concatenate([other[name] for other in others]) for name in sorted(names)})
 
     def feature_matrix(self, columns: Columns) -> tuple[tuple[str, ...], Floats]:
         """Names of the features and their values, (rows, features)."""

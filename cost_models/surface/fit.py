@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hwsim.core.errors import InputError
 from hwsim.cost_models.surface.calibrate import calibrate, search, strata_of
 from hwsim.cost_models.surface.family import Columns, Family
 from hwsim.cost_models.surface.surface import Law, Reach, Surface, process_of
+from hwsim.cost_models.surface.synthesised_rows import UnitRows
 from hwsim.stats import ConformalBand
 
+Floats = NDArray[np.float64]
 COVERAGE = 0.9
 LEAST_ROWS = 8
 _EXACT = 1e-6  # a law that misses no count by more than this share has no correction
 
 
 def fit_surface(
-    family: Family, parameters: Columns, counts: ArrayLike, resource: str = "lut", coverage: float = COVERAGE
+    family: Family,
+    parameters: Columns,
+    counts: ArrayLike,
+    resource: str = "lut",
+    coverage: float = COVERAGE,
+    kin: Mapping[str, tuple[Columns, Floats]] | None = None,
 ) -> Surface:
     """A surface through counts of units.
 
@@ -26,6 +35,7 @@ def fit_surface(
     parameters : columns of the units' parameters, as `Family.axis_columns` takes them.
     counts : (rows,), not negative.
     coverage : nominal, of the intervals.
+    kin : of the family's kin, by name: axis columns and counts of units.
 
     Raises
     ------
@@ -33,14 +43,19 @@ def fit_surface(
         With fewer than eight rows, or negative counts.
     """
     y = np.asarray(counts, dtype=np.float64)
-    axes = family.axis_columns(parameters)
-    rows = {**axes, "count": y}
+    data = family.counted(parameters, y, kin)
     if len(y) < LEAST_ROWS or np.any(y < 0):
         raise InputError(f"{len(y)} rows, least count {y.min(initial=0):g}", where=f"surface of {family.name}")
-    law = Law.of(family, rows)
-    if np.abs(law.values(family, axes) / (y + law.offset) - 1).max() < _EXACT:
+    law = Law.of(family, data)
+    values = law.values(family, {axis.name: data.rows[axis.name] for axis in family.axes})
+    if np.abs(values / (y + law.offset) - 1).max() < _EXACT:
         band = ConformalBand(dict.fromkeys(strata_of(family.axes), (0.0, 0.0)), "log", coverage)
-        return Surface(family, resource, law, None, band, Reach(0.5, 0.5), rows)
-    h = search(family, law, rows)
-    band, reach = calibrate(family, rows, law, h, coverage)
-    return Surface(family, resource, law, process_of(family, law, h, rows), band, reach, rows)
+        return Surface(family, resource, law, None, band, Reach(0.5, 0.5), data)
+    h = search(family, law, data.rows)
+    band, reach = calibrate(family, data, law, h, coverage)
+    return Surface(family, resource, law, process_of(family, law, h, data.rows), band, reach, data)
+
+
+def fit_units(rows: UnitRows, resource: str) -> Surface:
+    """A surface through units of a table, which knows their kin."""
+    return fit_surface(rows.family, rows.parameters, rows.counts[resource], resource, kin=rows.kin_of(resource))

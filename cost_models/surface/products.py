@@ -72,24 +72,44 @@ def minifloat_product(ew: Floats, mw: Floats, ea: Floats, ma: Floats) -> Mapping
 
 
 def fields_of(c: Columns) -> tuple[Floats, Floats, Floats, Floats]:
-    """ew, mw, ea, ma of two minifloats, or of a minifloat and an integer of a_bits."""
-    if "a_bits" in c:
-        return c["ew"], c["mw"], np.zeros_like(c["ew"]), c["a_bits"] - 1
-    return c["ew"], c["mw"], c["ea"], c["ma"]
+    """ew, mw, ea, ma of two minifloats, or of a minifloat and an integer of a_bits, which is ea = 0, ma = a_bits - 1."""
+    if "ea" in c:
+        return c["ew"], c["mw"], c["ea"], c["ma"]
+    return c["ew"], c["mw"], np.zeros_like(c["ew"]), c["a_bits"] - 1
+
+
+def as_minifloats(c: Columns) -> Columns:
+    """Columns of minifloat x integer in the words of minifloat x minifloat."""
+    ew, mw, ea, ma = fields_of(c)
+    return {**{name: v for name, v in c.items() if name != "a_bits"}, "ew": ew, "mw": mw, "ea": ea, "ma": ma}
+
+
+def beside_integers(c: Columns) -> Columns:
+    """Columns of two minifloats, the side with the wider exponent first; a_bits are those of the other significand."""
+    ew, mw, ea, ma = fields_of(c)
+    first = ew >= ea
+    sides = {"ew": np.maximum(ew, ea), "mw": np.where(first, mw, ma), "ea": np.minimum(ew, ea)}
+    other = np.where(first, ma, mw)
+    return {**c, **sides, "ma": other, "a_bits": other + 1}
+
+
+def product_bits(c: Columns) -> Floats:
+    """Signed bits of an exact product; a signed integer's sign is one of its own bits."""
+    ew, mw, ea, ma = fields_of(c)
+    return np.asarray(1 + minifloat_product(ew, mw, ea, ma)["width"] - c["a_signed"] * (ea == 0))
 
 
 def shifted_product(c: Columns) -> dict[str, Floats]:
-    """Of minifloat weights (ew, mw) with minifloat (ea, ma) or integer (a_bits) activations.
+    """Of minifloat weights with minifloat or integer activations (see `fields_of`).
 
     A shifter by s stages passes about as many bits as the shifted product is wide, whatever s, since most of its inputs
     are zero; only where bits of the significand overlap does every stage take a multiplexer a bit.
     """
     ew, mw, ea, ma = fields_of(c)
     p = minifloat_product(ew, mw, ea, ma)
-    none = np.zeros_like(ew)
-    twos = c["a_signed"] if "a_bits" in c else none
-    magnitudes = ew + mw + (c["a_bits"] if "a_bits" in c else ea + ma)  # an integer's sign is part of the product
-    codes = magnitudes + 1 + (0 if "a_bits" in c else c["a_signed"])
+    none, integer = np.zeros_like(ew), ea == 0
+    magnitudes = ew + mw + ea + ma + integer  # an integer's sign is part of the product
+    codes = magnitudes + 1 + np.where(integer, 0, c["a_signed"])
     whole = codes <= TABLE_BITS  # all of both codes fit one LUT
     table = ~whole & (magnitudes <= TABLE_BITS)  # both magnitudes do
     sig, fixed = p["significand"], p["reach"] == 0
@@ -97,14 +117,13 @@ def shifted_product(c: Columns) -> dict[str, Floats]:
     single = np.minimum(mw, ma) == 0
     found = {
         "1": np.ones_like(ew),
-        "product": np.where(single, 0.0, multiplied_luts(mw + 1, none, ma + 1, twos)),
+        "product": np.where(single, 0.0, multiplied_luts(mw + 1, none, ma + 1, c["a_signed"] * integer)),
         "significand": sig,
         "significand stages": (sig - 1) * p["stages"],
         "shifter": shifter_luts(sig, np.where(ew > 1, 1.0, 0.0) + np.where(ea > 1, 1.0, 0.0), p["highest"]),
         "exponents": added,
         "exponent bits": np.where(added, np.maximum(ew, ea), 0),
         "width": p["width"],
-        "reach": p["reach"],
         "fixed": fixed,
         "fixed significand": fixed * sig,
         "single": single,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hwsim.cost_models.surface.calibrate import search
 from hwsim.cost_models.surface.catalogue import family
 from hwsim.cost_models.surface.family import Family
-from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_surface
+from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_units
 from hwsim.cost_models.surface.gaussian_process import Hyperparameters
 from hwsim.cost_models.surface.surface import Law, Reach, Surface, process_of
 from hwsim.cost_models.surface.synthesised_rows import UnitRows
@@ -27,7 +27,8 @@ from hwsim.stats import ConformalBand
 
 Floats = NDArray[np.float64]
 Rows = Mapping[str, Floats]
-Job = tuple[str, str, dict[str, list[float]], dict[str, Any] | None]
+Plain = tuple[str, dict[str, list[float]], list[float], Any]  # family, parameters, counts, and the same of the kin
+Job = tuple[str, Plain, dict[str, Any] | None]
 FOLDS = 5
 _NO_BAND = ConformalBand({"": (0.0, 0.0)}, "log", 0.9)
 
@@ -56,7 +57,7 @@ def refit(rows: UnitRows, resource: str, old: Surface | None = None) -> Refit:
     InputError
         With fewer than eight rows.
     """
-    new = fit_surface(rows.family, rows.parameters, rows.counts[resource], resource)
+    new = fit_units(rows, resource)
     after = _left_out(new, new.rows)
     if old is None:
         return Refit(new, None, after)
@@ -79,7 +80,7 @@ def refit_all(
             if progress:
                 progress(done, len(keys))
         return
-    jobs = [(*key, _plain(table[key[0]], key[1]), old[key].as_dict() if key in old else None) for key in keys]
+    jobs = [(key[1], _plain(table[key[0]], key[1]), old[key].as_dict() if key in old else None) for key in keys]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for done, future in enumerate(as_completed([pool.submit(_run, job) for job in jobs]), 1):
             data, before, after = future.result()
@@ -89,17 +90,23 @@ def refit_all(
                 progress(done, len(keys))
 
 
-def _plain(rows: UnitRows, resource: str) -> dict[str, list[float]]:
-    """Columns that travel to another process: families are code and do not."""
+def _plain(rows: UnitRows, resource: str) -> Plain:
+    """What travels to another process: families are code and do not."""
     columns = {name: np.asarray(values).tolist() for name, values in rows.parameters.items()}
-    return {**columns, "count": rows.counts[resource].tolist()}
+    return rows.family.name, columns, rows.counts[resource].tolist(), [_plain(k, resource) for k in rows.kin.values()]
+
+
+def _units(plain: Plain, resource: str) -> UnitRows:
+    name, columns, counts, kin = plain
+    parameters = {key: np.array(values) for key, values in columns.items()}
+    counted = {resource: np.array(counts, dtype=np.float64)}
+    return UnitRows(family(name), parameters, counted, {k[0]: _units(k, resource) for k in kin})
 
 
 def _run(job: Job) -> tuple[dict[str, Any], Floats | None, Floats]:
-    name, resource, columns, old = job
-    parameters = {key: np.array(values) for key, values in columns.items() if key != "count"}
-    rows = UnitRows(family(name), parameters, {resource: np.array(columns["count"], dtype=np.float64)})
-    found = refit(rows, resource, None if old is None else Surface.from_dict(family(name), old))
+    resource, plain, old = job
+    rows = _units(plain, resource)
+    found = refit(rows, resource, None if old is None else Surface.from_dict(rows.family, old))
     return found.surface.as_dict(), found.before, found.after
 
 
@@ -129,13 +136,13 @@ def _without(surface: Surface, known: NDArray[np.bool_]) -> Surface:
     if known.all():
         return surface
     kept = surface.family
-    rows = {name: values[known] for name, values in surface.rows.items()}
-    law = Law.of(kept, rows, surface.law.offset)
+    data = surface.data.take(known)
+    law = Law.of(kept, data, surface.law.offset)
     process = None
     if surface.process is not None:
         start: Hyperparameters = surface.process.hyperparameters
-        process = process_of(kept, law, search(kept, law, rows, start), rows)
-    return Surface(kept, surface.resource, law, process, _NO_BAND, Reach(1, 1), rows)
+        process = process_of(kept, law, search(kept, law, data.rows, start), data.rows)
+    return Surface(kept, surface.resource, law, process, _NO_BAND, Reach(1, 1), data)
 
 
 def _folds(groups: int) -> list[int]:

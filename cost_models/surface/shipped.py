@@ -18,7 +18,7 @@ import numpy as np
 
 from hwsim.core.errors import InputError, nearest
 from hwsim.cost_models.surface.catalogue import family
-from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_surface
+from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_units
 from hwsim.cost_models.surface.surface import Surface
 from hwsim.cost_models.surface.synthesised_rows import UnitRows, shipped_rows
 
@@ -50,7 +50,7 @@ def shipped_surfaces() -> Mapping[tuple[str, str], Surface]:
 def fit_all(table: Mapping[str, UnitRows], resources: Iterable[str] = RESOURCES) -> dict[tuple[str, str], Surface]:
     """A surface for each family with enough rows and each resource."""
     return {
-        (name, resource): fit_surface(rows.family, rows.parameters, rows.counts[resource], resource)
+        (name, resource): fit_units(rows, resource)
         for name, rows in table.items()
         if len(rows) >= LEAST_ROWS
         for resource in resources

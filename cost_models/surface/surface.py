@@ -13,7 +13,7 @@ that misses no count is taken as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.core.errors import InputError
-from hwsim.cost_models.surface.family import Axis, Columns, Family
+from hwsim.cost_models.surface.family import Axis, Columns, Counted, Family
 from hwsim.cost_models.surface.gaussian_process import GaussianProcess, Hyperparameters
 from hwsim.cost_models.surface.lattice import outside, read
 from hwsim.cost_models.surface.linear import LinearFit, relative_fit
@@ -68,13 +68,17 @@ class Law:
     offset: float
 
     @classmethod
-    def of(cls, family: Family, rows: Mapping[str, Floats], offset: float | None = None) -> Law:
-        """Fitted to the axis columns and `count` of rows; the offset is 1 where a count is 0, unless given."""
-        y = rows["count"]
+    def of(cls, family: Family, data: Counted, offset: float | None = None) -> Law:
+        """Fitted to rows and kin alike; the offset is 1 where a count is 0, unless given."""
+        y = np.concatenate([part["count"] for part in (data.rows, data.kin) if "count" in part])
         if offset is None:
             offset = 0.0 if y.min() > 0 else 1.0
-        names, features = family.feature_matrix({axis.name: rows[axis.name] for axis in family.axes})
-        return cls(names, relative_fit(features, y + offset), float((y + offset).min()) / 2, offset)
+        names, features = family.feature_matrix({axis.name: data.rows[axis.name] for axis in family.axes})
+        if data.kin:
+            others = {name: values for name, values in data.kin.items() if name != "count"}
+            features = np.concatenate([features, family.feature_matrix(others)[1]])
+        least = float(data.rows["count"].min() + offset) / 2
+        return cls(names, relative_fit(features, y + offset), least, offset)
 
     def values(self, family: Family, columns: Columns) -> Floats:
         """Count plus offset by the law alone."""
@@ -97,10 +101,16 @@ class Reach:
     ----------
     near : up to it the ends of `near` hold.
     most : the largest that calibration saw.
+    past : by side of an axis, how far beyond the last known value of it calibration went, on the axis's scale.
     """
 
     near: float
     most: float
+    past: Mapping[str, float] = field(default_factory=dict)
+
+    def times(self, side: str, distances: Floats) -> Floats:
+        """How many times wider ends are so far beyond the data: in proportion past where calibration went."""
+        return np.maximum(distances / self.past[side], 1.0) if side in self.past else np.ones(len(distances))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +124,7 @@ class Surface:
     process : of log((count + offset) / law), or None where the law is exact.
     band : conformal ends of log(truth / predicted) over the standard deviation, by stratum.
     reach : see `Reach`.
-    rows : axis columns of the data, and `count`.
+    data : the units that it goes through, and their kin.
     """
 
     family: Family
@@ -123,7 +133,12 @@ class Surface:
     process: GaussianProcess | None
     band: ConformalBand
     reach: Reach
-    rows: Mapping[str, Floats]
+    data: Counted
+
+    @property
+    def rows(self) -> Columns:
+        """Axis columns of the data, and `count`."""
+        return self.data.rows
 
     def predict(self, parameters: Columns) -> Prediction:
         """Counts of units, from columns of their parameters (see `Family.words`), which broadcast."""
@@ -139,8 +154,10 @@ class Surface:
         strata = np.where(distance > self.reach.near, FAR, NEAR)
         low, high = self.band.interval(mid + offset, scale, strata)
         past = distance > self.reach.most
-        for stratum, beyond in self._beyond(columns):
-            least, most = self.band.interval(mid + offset, scale, np.full(len(mid), stratum))
+        for stratum, distances in self._beyond(columns):
+            beyond = distances > 0
+            wider = scale * self.reach.times(stratum, distances)
+            least, most = self.band.interval(mid + offset, wider, np.full(len(mid), stratum))
             low, high = np.where(beyond, np.minimum(low, least), low), np.where(beyond, np.maximum(high, most), high)
             past |= beyond
         mid = np.rint(mid)  # counts are whole numbers, and rounded ends hold every whole number that the ends held
@@ -167,17 +184,17 @@ class Surface:
         """Of a law that misses no count: whole numbers, which need not rise with every parameter."""
         found = np.maximum(np.rint(self.law.values(self.family, columns) - self.law.offset), 0.0)
         past = np.zeros(len(found), dtype=np.bool_)
-        for _, beyond in self._beyond(columns):
-            past |= beyond
+        for _, distances in self._beyond(columns):
+            past |= distances > 0
         return Prediction(found, found, found, past)
 
-    def _beyond(self, columns: Columns) -> list[tuple[str, NDArray[np.bool_]]]:
-        """Rows past the data by side and axis, sides without any left out."""
+    def _beyond(self, columns: Columns) -> list[tuple[str, Floats]]:
+        """How far rows lie past the data by side and axis, sides without any left out."""
         found = []
         for axis in self.family.axes:
-            known, values = self.rows[axis.name], columns[axis.name]
-            found += [(below(axis), values < known.min()), (above(axis), values > known.max())]
-        return [(stratum, beyond) for stratum, beyond in found if beyond.any()]
+            known, values = axis.position(self.rows[axis.name]), axis.position(columns[axis.name])
+            found += [(below(axis), known.min() - values), (above(axis), values - known.max())]
+        return [(stratum, distances) for stratum, distances in found if (distances > 0).any()]
 
     def raw(self, columns: Columns) -> tuple[Floats, Floats, Floats]:
         """Log of count plus offset before projection, its standard deviation, and the distance from the data."""
@@ -213,7 +230,9 @@ class Surface:
             "hyperparameters": None if self.process is None else self.process.hyperparameters.as_list(),
             "band": self.band.as_dict(),
             "reach": _digits((self.reach.near, self.reach.most), 5),
-            "rows": {name: [_short(v) for v in values] for name, values in self.rows.items()},
+            "past": dict(zip(self.reach.past, _digits(self.reach.past.values(), 5), strict=True)),
+            "rows": _short_columns(self.data.rows),
+            "kin": _short_columns(self.data.kin),
         }
 
     @classmethod
@@ -221,16 +240,16 @@ class Surface:
         """What `as_dict` wrote, with the family of that name."""
         if data["family"] != family.name:
             raise InputError(f"a surface of {data['family']}", where=family.name, hint="take the family of that name")
-        rows = {name: np.asarray(values, dtype=np.float64) for name, values in data["rows"].items()}
-        law = Law.of(family, rows, float(data["offset"]))
+        known = Counted(*(_columns(data[part]) for part in ("rows", "kin")))
+        law = Law.of(family, known, float(data["offset"]))
         if tuple(data["coefficients"]) != law.names:
             raise InputError("the features are not those of the fit", where=family.name, hint="refit the surface")
         law = replace(law, fit=replace(law.fit, coefficients=np.array(list(data["coefficients"].values()))))
         process = None
         if data["hyperparameters"] is not None:
-            process = process_of(family, law, Hyperparameters.from_list(data["hyperparameters"]), rows)
-        reach = Reach(*(float(v) for v in data["reach"]))
-        return cls(family, data["resource"], law, process, ConformalBand.from_dict(data["band"]), reach, rows)
+            process = process_of(family, law, Hyperparameters.from_list(data["hyperparameters"]), known.rows)
+        reach = Reach(*(float(v) for v in data["reach"]), {side: float(v) for side, v in data["past"].items()})
+        return cls(family, data["resource"], law, process, ConformalBand.from_dict(data["band"]), reach, known)
 
 
 def below(axis: Axis) -> str:
@@ -252,6 +271,14 @@ def process_of(family: Family, law: Law, h: Hyperparameters, rows: Mapping[str, 
 
 def _digits(values: Iterable[float], digits: int) -> list[float]:
     return [float(f"{v:.{digits}g}") for v in values]
+
+
+def _columns(lists: Mapping[str, list[float]]) -> Columns:
+    return {name: np.asarray(values, dtype=np.float64) for name, values in lists.items()}
+
+
+def _short_columns(columns: Columns) -> dict[str, list[float | int]]:
+    return {name: [_short(v) for v in values] for name, values in columns.items()}
 
 
 def _short(value: float) -> float | int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hwsim.core.errors import InputError
 from hwsim.cost_models.surface.catalogue import FAMILIES
-from hwsim.cost_models.surface.family import Family
+from hwsim.cost_models.surface.family import Columns, Family
 from hwsim.cost_models.synthesis.cells import Cells
 
 Floats = NDArray[np.float64]
@@ -27,11 +27,13 @@ class UnitRows:
     ----------
     parameters : columns, as `Family.axis_columns` takes them.
     counts : of each resource.
+    kin : units of the family's kin, by name.
     """
 
     family: Family
     parameters: Mapping[str, NDArray[Any]]
     counts: Mapping[str, Floats]
+    kin: Mapping[str, UnitRows] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.counts.values())))
@@ -39,7 +41,11 @@ class UnitRows:
     def take(self, mask: NDArray[np.bool_]) -> UnitRows:
         """The rows at a mask."""
         parameters = {name: values[mask] for name, values in self.parameters.items()}
-        return UnitRows(self.family, parameters, {name: values[mask] for name, values in self.counts.items()})
+        return UnitRows(self.family, parameters, {name: values[mask] for name, values in self.counts.items()}, self.kin)
+
+    def kin_of(self, resource: str) -> dict[str, tuple[Columns, Floats]]:
+        """Axis columns and counts of the kin."""
+        return {n: (r.family.axis_columns(r.parameters), r.counts[resource]) for n, r in self.kin.items()}
 
 
 def shipped_rows(path: Path | None = None, flow: str = "base") -> dict[str, UnitRows]:
@@ -88,7 +94,10 @@ def _by_surface(units: Iterable[tuple[str, Mapping[str, Any], Mapping[str, int]]
         parameters = {key: np.array([values[key] for values, _ in rows]) for key in rows[0][0]}
         counts_of = {key: np.array([float(counts[key]) for _, counts in rows]) for key in rows[0][1]}
         found[name] = UnitRows(FAMILIES[name], parameters, counts_of)
-    return found
+    return {
+        name: replace(rows, kin={other: found[other] for other in rows.family.kin if other in found})
+        for name, rows in found.items()
+    }
 
 
 _SIDES = {"w_bits": "W", "a_bits": "A"}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hwsim.cost_models.operators.multiplier import multiplier_lut
 from hwsim.cost_models.surface.family import Columns
-from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_surface
+from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_units
 from hwsim.cost_models.surface.linear import relative_fit
 from hwsim.cost_models.surface.products import minifloat_product
 from hwsim.cost_models.surface.synthesised_rows import UnitRows, older_rows, shipped_rows
@@ -74,7 +74,8 @@ def held_out(rows: UnitRows, split: str, resource: str = "lut") -> Held | None:
     for known, out in splits(rows, split):
         if known.sum() < LEAST_ROWS or not out.any():
             continue
-        surface = fit_surface(rows.family, rows.take(known).parameters, truth[known], resource)
+        left = rows.take(known)
+        surface = fit_units(replace(left, kin=_kin(left, split)), resource)
         parameters = rows.take(out).parameters
         prediction = surface.predict(parameters)
         law = surface.law.values(rows.family, rows.family.axis_columns(parameters)) - surface.law.offset
@@ -88,6 +89,13 @@ def held_out(rows: UnitRows, split: str, resource: str = "lut") -> Held | None:
     index = np.concatenate(tested)
     columns = {name: np.concatenate(values) for name, values in found.items()}
     return _summary(truth[index], offset, columns, rows.family.axis_columns(rows.parameters), index)
+
+
+def _kin(rows: UnitRows, split: str) -> Mapping[str, UnitRows]:
+    """The kin without its own units of the kind left out, all of it for random folds."""
+    if split == "random":
+        return rows.kin
+    return {name: kin.take(next(splits(kin, split))[0]) for name, kin in rows.kin.items()}
 
 
 def splits(rows: UnitRows, split: str) -> Iterator[tuple[Mask, Mask]]:

@@ -82,3 +82,20 @@ def test_features_of_every_family_are_finite_on_its_lattice(name: str) -> None:
     assert np.isfinite(values).all() and len(set(names)) == len(names)
     assert np.prod(family.shape) == len(next(iter(columns.values()))) <= 300_000
     assert all(np.all(np.diff(axis.nodes) > 0) for axis in family.axes)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize(("name", "kin"), [(f.name, kin) for f in FAMILIES.values() for kin in f.kin])
+def test_kin_have_the_same_features_in_other_words(name: str, kin: str) -> None:
+    """Of one unit, whichever family's words name it; a multiply-accumulate unit is a dot product of one lane."""
+    family, other = FAMILIES[name], FAMILIES[kin]
+    every = other.lattice()
+    rows = np.random.default_rng(0).permutation(len(every["ew"]))[:2000]
+    columns = {axis: values[rows] for axis, values in every.items()}
+    names, values = family.feature_matrix(family.kin[kin](columns))
+    theirs, wanted = other.feature_matrix(columns)
+    found = dict(zip(names, values.T, strict=True))
+    lanes = any(axis.name == "lanes" for axis in family.axes) and "lanes" not in columns
+    for feature, column in zip(theirs, wanted.T, strict=True):
+        own = f"lanes {feature}" if lanes and feature != "acc" else feature
+        np.testing.assert_array_equal(found[own], column, err_msg=feature)

@@ -226,3 +226,45 @@ def test_predictions_are_whole_numbers_inside_whole_ends(fitted: Fitted) -> None
     for values in (p.mid, p.low, p.high):
         np.testing.assert_array_equal(values, np.rint(values))
     assert np.all((p.low <= p.mid) & (p.mid <= p.high))
+
+
+def plain(c: Columns) -> Columns:
+    return {"1": np.ones_like(c["w"]), "wa": c["w"] * c["a"], "wide": np.maximum(c["a"] - 4, 0) ** 2}
+
+
+@pytest.mark.property
+def test_kin_teach_the_law_where_a_family_has_no_rows() -> None:
+    """Units with a <= 4 say nothing of wider ones; those of a kin, whose counts obey the same law, do."""
+    narrow = Family("narrow", (Axis("w", WIDTHS), Axis("a", WIDTHS)), plain, kin={"wide": lambda c: {**c}})
+    w, a = (grid.ravel() for grid in np.meshgrid(np.arange(1.0, 17), np.arange(1.0, 17)))
+
+    def truth(w: np.ndarray, a: np.ndarray) -> np.ndarray:
+        return np.asarray(np.rint((3 * w * a + 2 * np.maximum(a - 4, 0) ** 2 + 5) * (1 + 0.08 * np.sin(3 * w + a))))
+
+    near, far = a <= 4, a > 8
+    known = {"w": w[near], "a": a[near]}
+    alone = fit_surface(narrow, known, truth(**known))
+    taught = fit_surface(narrow, known, truth(**known), kin={"wide": ({"w": w, "a": a}, truth(w, a))})
+    errors = []
+    for surface in (alone, taught):
+        mid = surface.predict({"w": w[far], "a": a[far]}).mid
+        errors.append(float(np.median(np.abs(mid / truth(w[far], a[far]) - 1))))
+    assert errors[1] < 0.1 < errors[0]
+    again = Surface.from_dict(narrow, json.loads(json.dumps(taught.as_dict())))
+    assert np.array_equal(again.predict({"w": w, "a": a}).high, taught.predict({"w": w, "a": a}).high)
+
+
+@pytest.mark.property
+def test_ends_widen_past_where_calibration_went() -> None:
+    """Twice as far beyond the data as the rows that calibration left out, ends are at least twice as wide in logs."""
+    line = Family("line", (Axis("w", tuple(float(v) for v in range(1, 65))),), lambda c: {"1": c["w"] * 0 + 1})
+    w = np.repeat(np.arange(1.0, 9), 6)
+    surface = fit_surface(line, {"w": w}, np.rint(1e6 * np.exp(0.02 * np.random.default_rng(0).standard_normal(48))))
+    went = surface.reach.past["above w"]
+    assert went in (1, 2, 3)  # of eight values, a tenth and three tenths of the rows are left out
+    times = surface.reach.times("above w", np.array([0.5, 1, 2, 4]) * went)
+    assert times.tolist() == [1, 1, 2, 4]
+    p = surface.predict({"w": 8 + np.array([1, 2, 4]) * went})
+    wide = np.log(p.high / p.mid)
+    assert 2 < wide[1] / wide[0] < 4 and 4 < wide[2] / wide[0] < 8  # the process is less sure there, too
+    assert p.out_of_domain.all()
