@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil, log2, prod
 
 from hwsim.core.errors import UnsupportedError
@@ -37,17 +38,20 @@ def price_pool(site: Site) -> Price:
     out_spatial = layer.out_shape[2:]
     out_words = prod(out_spatial)
     kernel = layer.kernel or tuple(-(-i // o) for i, o in zip(spatial, out_spatial, strict=True))
+    stride = layer.stride or layer.kernel or tuple(i // o for i, o in zip(spatial, out_spatial, strict=True))
     taps = prod(kernel)
     if "max" not in layer.op and "avg" not in layer.op:
         raise UnsupportedError(f"a pool {layer.op!r}", hint="max and average pools are modelled")
     greatest = "max" in layer.op
+    if taps == 1:  # some words are passed on, others dropped
+        return Price(Bill(), replace(stream, words=out_words), stream.words * stream.word_cycles, 0)
     bits = stream.bits if greatest else _sum_bits(stream, taps)
     out = stream if greatest else stream.carried(bits)
-    reach = window_reach(layer)
-    if any(s < r for s, r in zip(layer.stride or layer.kernel, reach, strict=True)):  # windows overlap
+    reach = window_reach(layer) if layer.kernel else kernel
+    if any(s < r for s, r in zip(stride, reach, strict=True)):  # windows overlap
         bill = _window_unit(stream, bits, taps, greatest).times(stream.lanes)
         bill += line_buffers(spatial, reach, stream.word_bits)
-        control = window_control(spatial[-1], prod(spatial[:-1]), max(kernel), max(layer.stride or (1,)), 0)
+        control = window_control(spatial[-1], prod(spatial[:-1]), max(kernel), max(stride), 0)
         bill += of_counts("window control", "window_control", control) + Bill(ff=taps * stream.word_bits)
     else:  # one running result for each that is begun before another is whole
         first = next((axis for axis, k in enumerate(kernel) if k > 1), len(kernel))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.cost_models.rtl.multiply import TABLE_BITS
+from hwsim.cost_models.rtl.power import SIGNED_TABLE_BITS
 from hwsim.cost_models.surface.arithmetic import GUARD, SIGNED, WIDTHS
 from hwsim.cost_models.surface.family import Axis, Columns, Family
-from hwsim.cost_models.surface.products import bit_length, integer_product, tree
+from hwsim.cost_models.surface.multiplied import multiplied_luts
+from hwsim.cost_models.surface.products import bit_length, integer_product, shifter_luts, tree
 
 Floats = NDArray[np.float64]
 _SUMS = (4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0, 28.0, 32.0, 40.0, 48.0)
@@ -33,15 +38,19 @@ def _adder_tree(c: Columns) -> Columns:
 
 
 def _decode(c: Columns) -> Columns:
-    reach = np.where(c["e"] > 1, 2.0 ** c["e"] - 2, 0)
-    width = c["m"] + 1 + reach
+    """Codes that fit a LUT take one an output bit; of others the significand is negated, then shifted."""
+    e, m, signed = c["e"], c["m"], c["signed"]
+    width = m + 1 + np.where(e > 1, 2.0**e - 2, 0) + signed
+    fixed, whole = e == 1, (e > 1) & (e + m + signed <= TABLE_BITS)
+    rest = ~fixed & ~whole
+    highest = np.where(e > 1, 2.0**e - 1, 0)
     return {
-        "1": _ones(width),
-        "width": width,
-        "width e": width * c["e"],
-        "signed width": c["signed"] * width,
-        "m": c["m"],
-        "m e": c["m"] * c["e"],
+        "fixed": fixed * signed * (m + 1),
+        "whole": whole * width,
+        "1": rest,
+        "shifter": rest * shifter_luts(m + 1, highest > 0, highest),
+        "signed m": rest * signed * (m + 1),
+        "width": rest * width,
     }
 
 
@@ -131,19 +140,34 @@ def _power_columns(p: Columns) -> Columns:
     return found
 
 
-def _power(c: Columns) -> Columns:
-    """A square of the weight's magnitude, then a product with it."""
-    w, a = c["bits"] - 1, c["a_bits"]
-    return {
-        "1": _ones(w),
-        "square": w * w,
-        "w": w,
-        "a": a,
-        "product": 2 * w * a,
-        "a square": a * a,
-        "both": 4 * w * a,
-        "guard": c["guard_bits"],
-    }
+def _power(kind: str) -> Callable[[Columns], Columns]:
+    """Of a table of squares and a product with it, or of two magnitudes, their product and its square."""
+
+    def features(c: Columns) -> Columns:
+        low, a, none = c["bits"] - 1, c["a_bits"], np.zeros_like(c["bits"])
+        one = none + 1
+        if kind == "power":
+            both = low + a - 1
+            whole = both <= TABLE_BITS
+            product = multiplied_luts(low, none, a - 1, none)
+            square = np.where(whole, 0, product + multiplied_luts(both, none, both, none))
+            found = {"product": square, "table": whole * both, "narrow": whole, "magnitude": (low > 1) * low + a - 1}
+            return {"1": one, **found, "acc": 2 * both + c["guard_bits"]}
+        wide = c["bits"] > SIGNED_TABLE_BITS
+        inputs = np.where(wide, low, c["bits"])
+        ternary = low == 1  # the square is -1, 0 or 1: a choice that the accumulator takes in
+        squared, signed = 2 * low + np.where(wide, 0, 1), one * (kind == "signed")
+        found = {
+            "ternary": ternary,
+            "ternary bits": ternary * a,
+            "product": ~ternary * multiplied_luts(squared, one * ~wide, a, signed),
+            "squares": ~ternary * 2 * low * 2.0 ** np.maximum(inputs - TABLE_BITS, 0),
+            "wide": wide,
+            "magnitude": wide * low,
+        }
+        return {"1": one, **found, "acc": 2 * low + a + 1 + c["guard_bits"]}
+
+    return features
 
 
 def _partial_binary_columns(p: Columns) -> Columns:
@@ -207,7 +231,7 @@ CONVERSIONS: tuple[Family, ...] = (
         Family(
             f"power_mac[{kind}]",
             (_CODES, _A, GUARD),
-            _power,
+            _power(kind),
             _power_columns,
             only={"activation": kind},
             words="bits, a_bits, activation, guard_bits or acc_bits",

@@ -42,6 +42,7 @@ class Held:
     ----------
     rows : held out.
     median, p90, worst : of |predicted / truth - 1|.
+    counts : 90 % of predictions are off by at most so many LUTs, or whatever is counted.
     cover : share inside nominal 90 % intervals.
     width : median of high / low.
     out_of_domain : share flagged.
@@ -54,6 +55,7 @@ class Held:
     median: float
     p90: float
     worst: float
+    counts: float
     cover: float
     width: float
     out_of_domain: float
@@ -193,6 +195,7 @@ def _summary(truth: Floats, offset: float, found: Columns, columns: Columns, ind
         float(np.median(own)),
         float(np.quantile(own, 0.9)),
         float(own.max()),
+        float(np.quantile(np.abs(found["mid"] - truth), 0.9)),
         held.share,
         float(np.median((found["high"] + offset) / (found["low"] + max(offset, 1e-9)))),
         float(found["outside"].mean()),
@@ -216,7 +219,7 @@ def _published(columns: Columns, index: NDArray[np.intp]) -> tuple[Floats, Float
 
 
 HEADER = (
-    f"{'family':22s} {'held out':20s} {'n':>4s} {'median':>7s} {'p90':>6s} {'worst':>6s} {'cover':>6s} {'width':>6s} "
+    f"{'family':22s} {'held out':20s} {'n':>4s} {'median':>7s} {'p90':>6s} {'worst':>6s} {'count':>5s} {'cover':>6s} {'width':>6s} "
     f"{'OOD':>5s} {'cov in':>6s} | {'law':>6s} {'linear':>6s} {'FINN':>6s} {'W x A':>6s}"
 )
 
@@ -229,7 +232,7 @@ def line(name: str, split: str, held: Held) -> str:
 
     return (
         f"{name:22s} {split:20s} {held.rows:4d} {percent(held.median, 7)} {percent(held.p90, 6)} "
-        f"{percent(held.worst, 6)} {held.cover:6.2f} {held.width:6.2f} {held.out_of_domain:5.2f} "
+        f"{percent(held.worst, 6)} {held.counts:5.1f} {held.cover:6.2f} {held.width:6.2f} {held.out_of_domain:5.2f} "
         f"{held.cover_in_domain:6.2f} | {percent(held.law, 6)} {percent(held.linear, 6)} {percent(held.finn, 6)} "
         f"{percent(held.product, 6)}"
     )

@@ -31,7 +31,7 @@ def run(
     family: Annotated[
         list[str] | None, typer.Option("--family", metavar="F", help="family of units; repeatable [all]")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="at most so many new units")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="at most so many units, new ones or checked ones")] = None,
     flow: Annotated[str, typer.Option("--flow", metavar="base|dsp", help="without or with DSP blocks")] = "base",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="the table to continue [in the cache folder]")
@@ -50,6 +50,8 @@ def run(
 
     if flow not in FLOWS:
         raise InputError(f"{flow!r}", where="--flow", hint=nearest(flow, FLOWS))
+    if check and limit == 0:
+        raise InputError("0", where="--limit", hint="at least one unit is checked")
     if limit is not None and limit < 0:
         raise InputError(f"{limit}", where="--limit", hint="0 and up")
     if simulate is not None:
@@ -62,7 +64,7 @@ def run(
     units = [unit for name in family or families() for unit in experiment(name)]
     path = out or _cached_table()
     start = time.perf_counter()
-    document = _check(units, FLOWS[flow], path) if check else _extend(units, FLOWS[flow], path, limit)
+    document = _check(units, FLOWS[flow], path, limit) if check else _extend(units, FLOWS[flow], path, limit)
     document["seconds"] = round(time.perf_counter() - start, 1)
     emit(document, as_json, lambda: _lines(document))
     return 1 if document["failed"] else 0
@@ -142,7 +144,7 @@ def _extend(units: list[Unit], flow: Flow, path: Path, limit: int | None) -> dic
     return {"rows": len(rows), "new": new, "failed": failed, "table": str(path), "tool": yosys.tool, "flow": flow.name}
 
 
-def _check(units: list[Unit], flow: Flow, path: Path) -> dict[str, Any]:
+def _check(units: list[Unit], flow: Flow, path: Path, limit: int | None) -> dict[str, Any]:
     """Synthesise a random sample of the table again, those that differ once more, each alone.
 
     Raises
@@ -162,7 +164,8 @@ def _check(units: list[Unit], flow: Flow, path: Path) -> dict[str, Any]:
     if not same:
         hint = "the same version of Yosys and the same generators are needed: run hwsim synth"
         raise InputError(f"no row of these units made by {yosys.tool}", where=str(path), hint=hint)
-    sample = random.Random().sample(same, min(CHECKED_UNITS, len(same)))
+    most = CHECKED_UNITS if limit is None else min(CHECKED_UNITS, limit)
+    sample = random.Random().sample(same, min(most, len(same)))
     expected = {row.name: row for _, row in sample}
     failed: list[dict[str, str]] = []
     differ: list[Row] = []

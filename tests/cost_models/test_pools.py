@@ -56,3 +56,23 @@ def test_pools_over_planes_keep_a_plane_of_results() -> None:
 def test_the_largest_of_bits_is_any_of_them(taps: int, luts: int) -> None:
     (term,) = largest(taps, 1, "uint").terms
     assert term.lut == luts
+
+
+@pytest.mark.exact
+def test_a_window_of_one_costs_nothing() -> None:
+    shape = (1, 8, 8, 8)
+    layer = replace(nets.max_pool("pool", "x", shape), kernel=(1, 1), stride=(2, 2), out_shape=(1, 8, 4, 4))
+    made = nets.alone(layer, shape).layers[0]
+    assert made.lut == made.terms.get("fifo", 0.0)
+
+
+@pytest.mark.exact
+def test_windows_of_an_output_size_that_does_not_divide_overlap() -> None:
+    """Of 8 rows to 3 each window has 3 rows and begins 2 or 3 after the last (torch: floor(i 8 / 3))."""
+    shape = (1, 8, 8, 8)
+    layer = replace(
+        nets.max_pool("pool", "x", shape), op="adaptive_max_pool2d", kernel=(), stride=(), out_shape=(1, 8, 3, 3)
+    )
+    made = nets.alone(layer, shape, "int8").layers[0]
+    tree = price_of("max_pool", {"taps": 9, "bits": 8, "kind": "int"}).counts.lut
+    assert made.terms["window control"] > 0 and made.terms["comparators"] == 8 * tree
