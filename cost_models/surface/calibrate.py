@@ -1,10 +1,11 @@
 """Ends of a surface's intervals, from the errors of surfaces that lack some of its rows.
 
-Three questions, three ways of leaving out. Near: how wrong between rows of the data? Rows left out at random. Far:
-how wrong in a gap? All rows of one value of an axis left out, and those at random that had no near neighbours. Below
-and above, axis by axis: how wrong past the last value? All rows from a value on left out, a few of the largest or
-smallest values at a time; hyperparameters are then sought anew, since they are what the missing rows would have
-taught. How far past the others those values lie is kept: farther out, ends widen in proportion. Scores are log ratios over the stated standard deviation.
+Three questions, three ways of leaving out. Near: how wrong between rows of the data? Rows left out at random. Far: how
+wrong in a gap? All rows of one value of an axis left out, and those at random that had no near neighbours. Below and
+above, axis by axis: how wrong past the last value? All rows from a value on left out, a few of the largest or smallest
+values at a time; hyperparameters are then sought anew, since they are what the missing rows would have taught. How far
+past the others those values lie is kept: farther out, ends widen in proportion. Scores are log ratios over the stated
+standard deviation.
 """
 
 from __future__ import annotations

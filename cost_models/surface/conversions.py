@@ -48,7 +48,7 @@ def _decode(c: Columns) -> Columns:
         "fixed": fixed * signed * (m + 1),
         "whole": whole * width,
         "1": rest,
-        "shifter": rest * shifter_luts(m + 1, highest > 0, highest),
+        "shifter": rest * shifter_luts(m + 1, np.minimum(highest, 1.0), highest),
         "signed m": rest * signed * (m + 1),
         "width": rest * width,
     }

@@ -72,7 +72,7 @@ def minifloat_product(ew: Floats, mw: Floats, ea: Floats, ma: Floats) -> Mapping
 
 
 def fields_of(c: Columns) -> tuple[Floats, Floats, Floats, Floats]:
-    """ew, mw, ea, ma of two minifloats, or of a minifloat and an integer of a_bits, which is ea = 0, ma = a_bits - 1."""
+    """ew, mw, ea, ma of two minifloats, or of a minifloat and an integer: ea = 0, ma = a_bits - 1."""
     if "ea" in c:
         return c["ew"], c["mw"], c["ea"], c["ma"]
     return c["ew"], c["mw"], np.zeros_like(c["ew"]), c["a_bits"] - 1

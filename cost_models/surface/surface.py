@@ -248,7 +248,8 @@ class Surface:
         process = None
         if data["hyperparameters"] is not None:
             process = process_of(family, law, Hyperparameters.from_list(data["hyperparameters"]), known.rows)
-        reach = Reach(*(float(v) for v in data["reach"]), {side: float(v) for side, v in data["past"].items()})
+        near, most = (float(v) for v in data["reach"])
+        reach = Reach(near, most, {side: float(v) for side, v in data["past"].items()})
         return cls(family, data["resource"], law, process, ConformalBand.from_dict(data["band"]), reach, known)
 
 

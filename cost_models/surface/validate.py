@@ -219,8 +219,8 @@ def _published(columns: Columns, index: NDArray[np.intp]) -> tuple[Floats, Float
 
 
 HEADER = (
-    f"{'family':22s} {'held out':20s} {'n':>4s} {'median':>7s} {'p90':>6s} {'worst':>6s} {'count':>5s} {'cover':>6s} {'width':>6s} "
-    f"{'OOD':>5s} {'cov in':>6s} | {'law':>6s} {'linear':>6s} {'FINN':>6s} {'W x A':>6s}"
+    f"{'family':22s} {'held out':20s} {'n':>4s} {'median':>7s} {'p90':>6s} {'worst':>6s} {'count':>5s} "
+    f"{'cover':>6s} {'width':>6s} {'OOD':>5s} {'cov in':>6s} | {'law':>6s} {'linear':>6s} {'FINN':>6s} {'W x A':>6s}"
 )
 
 

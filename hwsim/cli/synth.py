@@ -31,7 +31,9 @@ def run(
     family: Annotated[
         list[str] | None, typer.Option("--family", metavar="F", help="family of units; repeatable [all]")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="at most so many units, new ones or checked ones")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", help="at most so many new units, or checked ones")
+    ] = None,
     flow: Annotated[str, typer.Option("--flow", metavar="base|dsp", help="without or with DSP blocks")] = "base",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="the table to continue [in the cache folder]")
