@@ -16,6 +16,7 @@ class Term:
     family : the family of synthesis rows whose errors apply to it (see `residuals`); `none` where nothing was measured.
     lut : number of LUTs.
     low, high : ends of its interval where it has one of its own, as what comes from surfaces and laws does.
+    outside : whether a unit in it lies beyond all that was synthesised, so that its ends are guesses.
     """
 
     label: str
@@ -23,11 +24,12 @@ class Term:
     lut: float
     low: float | None = None
     high: float | None = None
+    outside: bool = False
 
     def times(self, copies: float) -> Term:
         """`copies` of it, whose errors go together."""
         low, high = (None if end is None else end * copies for end in (self.low, self.high))
-        return Term(self.label, self.family, self.lut * copies, low, high)
+        return Term(self.label, self.family, self.lut * copies, low, high, self.outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Bill:
     @property
     def lut(self) -> float:
         return sum(term.lut for term in self.terms)
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Labels of terms that lie beyond all that was synthesised."""
+        return tuple(dict.fromkeys(term.label for term in self.terms if term.outside))
 
     def __add__(self, other: Bill) -> Bill:
         return Bill(

@@ -19,7 +19,7 @@ from hwsim.cost_models.folding import Reuse, given_reuse
 from hwsim.cost_models.operators.multiplier import DSP_POLICIES, DspPolicy
 from hwsim.cost_models.overlay import PARTIAL_SUMS, Overlay, build_overlay
 from hwsim.cost_models.residuals import lut_interval, scaled_interval
-from hwsim.cost_models.trust import joined_factor
+from hwsim.cost_models.trust import beyond_notes, joined_factor
 from hwsim.cost_models.ultraram import fitted_with_ultraram, where_needed
 
 Architecture = Literal["dataflow", "overlay"]
@@ -119,6 +119,7 @@ def _dataflow_cost(
         layers.append(
             _entry(layer.name, layer.kind, bill, made.cycles, weight, acts, made.accumulator_bits, made.reuse)
         )
+    notes += beyond_notes({placed.layer.name: bill for placed, bill in zip(pipeline.placed, bills, strict=True)})
     if any(entry.terms.get("constant multipliers") for entry in layers):
         notes += (f"fully parallel layers have constant weights in LUTs, counted in {constants}",)
     return _cost(
@@ -145,6 +146,7 @@ def _overlay_cost(overlay: Overlay, assignment: Assignment, part: Part, ignored:
     where = "on chip" if overlay.activations_on_chip else "in DRAM between layers"
     notes = (f"an array of {name}; weights from DRAM at {part.dram_gbps:g} GB/s, activations {where}", *ignored)
     notes += (f"weights are read again for every {PARTIAL_SUMS} positions of a layer",)
+    notes += beyond_notes({"(array)": overlay.bill})
     cycles = overlay.latency_cycles
     ff = scaled_interval(overlay.bill.ff, "ff", "FF")
     return _cost(part, [overlay.bill], ff, cycles, max(1, cycles), layers, assignment, notes)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from hwsim.cost_models.bill import Bill
 from hwsim.cost_models.residuals import residuals
 
+NAMED_LAYERS = 4
 SUMMARY = Path(__file__).parent / "data" / "layer_errors.json"
 
 _MACS = {
@@ -41,6 +44,16 @@ def trust_statement() -> str:
         "(`hwsim calibrate fpga` learns factors from one's own reports). "
         "The clock is the part's assumed one; its range is the relative speed of formats on two small open families."
     )
+
+
+def beyond_notes(bills: Mapping[str, Bill]) -> tuple[str, ...]:
+    """What to say of layers, by name, with units beyond all that was synthesised; nothing where there are none."""
+    found = [f"{name} ({', '.join(bill.outside)})" for name, bill in bills.items() if bill.outside]
+    if not found:
+        return ()
+    more = f" and {len(found) - NAMED_LAYERS} more" if len(found) > NAMED_LAYERS else ""
+    named = ", ".join(found[:NAMED_LAYERS])
+    return (f"out of domain, beyond all units that were synthesised, so that intervals are guesses: {named}{more}",)
 
 
 def joined_factor() -> float:

@@ -20,7 +20,7 @@ from hwsim.cost_models.operators.operand import Operand, is_exact, operand
 from hwsim.cost_models.operators.product import to_fixed_point_lut
 from hwsim.cost_models.operators.requantize import encode, requantize
 from hwsim.cost_models.residuals import coverage_of, lut_interval, scaled_interval
-from hwsim.cost_models.trust import joined_factor
+from hwsim.cost_models.trust import beyond_notes, joined_factor
 
 UnitKind = Literal["mac", "mul", "dot", "requantize", "encode"]
 
@@ -81,6 +81,7 @@ def unit_cost(kind: UnitKind, weights: Scaled, acts: Scaled, k: int, part: Part,
     coverage = coverage_of(formulas) if formulas else None
     joined = joined_factor() if kind == "dot" or not is_exact(w, a) else 1.0
     notes: tuple[str, ...] = (UNCALIBRATED,)
+    notes += beyond_notes({kind: bill})
     if formulas and coverage is None:
         notes += ("part of this operator was never compared with synthesis",)
     return UnitCost(

@@ -78,5 +78,6 @@ def checked(values: ArrayLike) -> NDArray[np.int64]:
     if v.dtype.kind not in "iu" and not (v.dtype.kind in "fO" and all(int(x) == x for x in v.ravel())):
         raise InputError("constants are to be integers", where="adder graph", hint="divide by the smallest step first")
     if v.size and max(abs(int(v.max())), abs(int(v.min()))) > LARGEST:
-        raise InputError(f"a constant above 2^{LARGEST.bit_length() - 1}", where="adder graph")
+        hint = "a reuse of 2 and more stores weights in memory: --reuse 2"
+        raise InputError(f"a constant above 2^{LARGEST.bit_length() - 1}", where="adder graph", hint=hint)
     return v.astype(np.int64)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from hwsim.core.accumulator import unit
 from hwsim.core.codes import decode
-from hwsim.core.errors import InputError
+from hwsim.core.errors import InputError, UnsupportedError
 from hwsim.core.formats import Format, Int, Native, Power
-from hwsim.cost_models.adder_graph.digits import signed_digits
+from hwsim.cost_models.adder_graph.digits import LARGEST, signed_digits
 
 FILE = Path(__file__).with_name("expected.json")
 RATIOS = ("adders", "lut", "inverters", "depth", "ff")
@@ -72,7 +72,15 @@ def format_statistics(fmt: Format) -> DigitStatistics:
 
 
 def all_multiples(fmt: Format) -> NDArray[np.int64]:
-    """The value of every finite code of a format in units of its smallest step."""
+    """The value of every finite code of a format in units of its smallest step.
+
+    Raises
+    ------
+    InputError
+        For formats of more than 16 bits.
+    UnsupportedError
+        For ranges wider than graphs of constants hold.
+    """
     if isinstance(fmt, Native) or fmt.bits > 16:
         raise InputError(f"{fmt} has no list of codes", where="adder graph", hint="allowed: formats of up to 16 bits")
     if isinstance(fmt, Int):
@@ -82,7 +90,13 @@ def all_multiples(fmt: Format) -> NDArray[np.int64]:
     else:
         codes = np.arange(1 << fmt.bits)
     values = decode(codes, fmt) / unit(fmt)
-    return np.rint(values[np.isfinite(values)]).astype(np.int64)
+    values = values[np.isfinite(values)]
+    if np.abs(values).max() > LARGEST:
+        raise UnsupportedError(
+            f"{fmt} spans more than {LARGEST.bit_length() - 1} bits, too many for constants in an adder graph",
+            hint="a reuse of 2 and more stores weights in memory: --reuse 2; or fewer exponent bits",
+        )
+    return np.rint(values).astype(np.int64)
 
 
 def expected_counts(

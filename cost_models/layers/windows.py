@@ -37,8 +37,7 @@ def price_pool(site: Site) -> Price:
     spatial = layer.in_shapes[0][2:]
     out_spatial = layer.out_shape[2:]
     out_words = prod(out_spatial)
-    kernel = layer.kernel or tuple(-(-i // o) for i, o in zip(spatial, out_spatial, strict=True))
-    stride = layer.stride or layer.kernel or tuple(i // o for i, o in zip(spatial, out_spatial, strict=True))
+    kernel, stride = (layer.kernel, layer.stride or layer.kernel) if layer.kernel else _divided(spatial, out_spatial)
     taps = prod(kernel)
     if "max" not in layer.op and "avg" not in layer.op:
         raise UnsupportedError(f"a pool {layer.op!r}", hint="max and average pools are modelled")
@@ -60,6 +59,22 @@ def price_pool(site: Site) -> Price:
         bill += storage(stream.lanes * bits, running, "line buffers")
     out = Stream(out_words, stream.channels, bits, stream.lanes, out.kind, stream.float_scale, out.spec)
     return Price(bill, out, stream.words * stream.word_cycles, 2)
+
+
+def _divided(spatial: Shape, out_spatial: Shape) -> tuple[Shape, Shape]:
+    """Kernel and stride of a pool named by its output size.
+
+    Raises
+    ------
+    UnsupportedError
+        Where the size does not divide that of the input: windows of several sizes that begin at uneven distances.
+    """
+    if any(i % o for i, o in zip(spatial, out_spatial, strict=True)):
+        sizes = " to ".join(" x ".join(map(str, shape)) for shape in (spatial, out_spatial))
+        hint = "an output size that divides the input's, or a pool with kernel and stride"
+        raise UnsupportedError(f"an adaptive pool of {sizes}, whose windows are not all of one size", hint=hint)
+    kernel = tuple(i // o for i, o in zip(spatial, out_spatial, strict=True))
+    return kernel, kernel
 
 
 def price_reduce(site: Site) -> Price:

@@ -60,7 +60,8 @@ def _synthesised_dot(weights: Operand, acts: Operand, lanes: int, acc_bits: int)
         rest = max(0.0, whole.lut - acc_bits)
         low, high = (max(0.0, (end or 0.0) - acc_bits) for end in (whole.low, whole.high))
         sums = Term("accumulators", "fold_accumulator", whole.lut - rest, whole.lut - rest, whole.lut - rest)
-        return Bill((Term("multipliers", family, rest, min(low, rest), max(high, rest)), sums), ff=acc_bits)
+        products = Term("multipliers", family, rest, min(low, rest), max(high, rest), whole.outside)
+        return Bill((products, sums), ff=acc_bits)
     family, one = multiplier(weights, acts)
     terms = (
         term("multipliers", one, family, lanes),

@@ -17,7 +17,7 @@ from hwsim.cost_models.operators.operand import Operand
 
 def term(label: str, priced: Priced, family: str, copies: float = 1.0) -> Term:
     """LUTs of `copies` of a unit as a term."""
-    return Term(label, family, priced.counts.lut, priced.low, priced.high).times(copies)
+    return Term(label, family, priced.counts.lut, priced.low, priced.high, priced.out_of_domain).times(copies)
 
 
 def integer_multiplier(label: str, w_bits: int, a_bits: int, a_signed: bool) -> Term:

@@ -34,6 +34,7 @@ LANE = Axis("lanes", _LANES, scale="log2")
 _EXPONENTS, _MANTISSAS = (1.0, 2.0, 3.0, 4.0, 5.0), (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 _EW, _MW = Axis("ew", _EXPONENTS), Axis("mw", _MANTISSAS)
 _EA, _MA = Axis("ea", _EXPONENTS), Axis("ma", _MANTISSAS)
+_SIDES = (("ew", "mw"), ("ea", "ma"))
 _FEW_GUARDS = Axis("guard_bits", (0.0, 6.0, 12.0))
 
 
@@ -160,6 +161,7 @@ ARITHMETIC: tuple[Family, ...] = (
         shifted_product,
         places=_shifted_places,
         kin={"minifloat_int_mul": as_minifloats},
+        sides=_SIDES,
         words=_MINIFLOAT_WORDS,
     ),
     Family(
@@ -169,6 +171,7 @@ ARITHMETIC: tuple[Family, ...] = (
         _with_guard,
         _shifted_places,
         kin={"minifloat_int_mac": as_minifloats},
+        sides=_SIDES,
         words=f"{_MINIFLOAT_WORDS}, guard_bits or acc_bits",
     ),
     Family(
@@ -201,6 +204,7 @@ ARITHMETIC: tuple[Family, ...] = (
         ),
         _float_accumulate,
         places=_shifted_places,
+        sides=_SIDES,
         words=f"{_MINIFLOAT_WORDS}, eacc, macc",
     ),
     Family(
@@ -214,6 +218,7 @@ ARITHMETIC: tuple[Family, ...] = (
             "minifloat_mac": _one_lane(as_minifloats),
             "minifloat_int_mac": _one_lane(as_minifloats),
         },
+        sides=_SIDES,
         words=f"lanes, {_MINIFLOAT_WORDS}, guard_bits or acc_bits",
     ),
     Family(

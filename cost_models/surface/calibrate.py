@@ -10,7 +10,7 @@ standard deviation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,13 @@ class _Scores:
         return _Scores(stratum, self.score[mask], self.distance[mask])
 
 
+def folds_of(keys: Sequence[Hashable], count: int, seed: int) -> NDArray[np.intp]:
+    """A fold of each row at random, 0 up to the count; rows of equal keys together."""
+    place = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    fold = np.random.default_rng(seed).permutation(len(place)) % min(count, len(place))
+    return np.asarray(fold[[place[key] for key in keys]])
+
+
 def search(family: Family, law: Law, rows: Rows, start: Hyperparameters | None = None) -> Hyperparameters:
     """Hyperparameters of log ratios of counts and law; from a start only a few steps are taken."""
     columns = {axis.name: rows[axis.name] for axis in family.axes}
@@ -56,8 +63,7 @@ def calibrate(
     family: Family, data: Counted, law: Law, h: Hyperparameters, coverage: float
 ) -> tuple[ConformalBand, Reach]:
     """Ends by stratum, and the distances up to which they hold."""
-    n = len(data.rows["count"])
-    fold = np.random.default_rng(1).permutation(n) % min(_FOLDS, n)
+    fold = folds_of(family.keys(data.rows), _FOLDS, 1)
     kin = np.zeros(len(data.kin.get("count", ())), dtype=np.bool_)
     folds = [(fold == k, kin) for k in range(int(fold.max()) + 1)]
     random = [_scores(family, data, law.offset, h, NEAR, out) for out in folds]
@@ -65,12 +71,14 @@ def calibrate(
     found = [part for r in random for part in (r.where(r.distance <= near, NEAR), r.where(r.distance > near, FAR))]
     past: dict[str, float] = {}
     for axis in family.axes:
-        values = data.rows[axis.name]
+        values, twins = data.rows[axis.name], family.with_twin(axis.name)
         for value in _gaps(values):
-            scores = _scores(family, data, law.offset, h, FAR, data.between(axis.name, value, value))
+            scores = _scores(family, data, law.offset, h, FAR, data.between(twins, value, value))
             found.append(scores.where(scores.distance > near, FAR))
         for stratum, low, high in _ends(axis, values):
-            out = data.between(axis.name, low, high)
+            out = data.between(twins, max(low, axis.nodes[0]), high)
+            if out[0].mean() > _MOST_OUT:
+                continue
             found.append(_scores(family, data, law.offset, h, stratum, out, anew=True))
             gone, kept = (axis.position(part) for part in (values[out[0]], values[~out[0]]))
             distance = max(float(gone.max() - kept.max()), float(kept.min() - gone.min()))

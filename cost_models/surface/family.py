@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -55,12 +55,17 @@ class Counted:
         rows = {name: values[known] for name, values in self.rows.items()}
         return Counted(rows, self.kin if kin is None else {name: values[kin] for name, values in self.kin.items()})
 
-    def between(self, axis: str, low: float, high: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Masks of rows, and of kin, with low <= axis <= high; of kin none where it lacks the axis."""
-        rows = (self.rows[axis] >= low) & (self.rows[axis] <= high)
-        if axis not in self.kin:
-            return rows, np.zeros(len(self.kin.get("count", ())), dtype=np.bool_)
-        return rows, (self.kin[axis] >= low) & (self.kin[axis] <= high)
+    def between(self, axes: Iterable[str], low: float, high: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Masks of rows, and of kin, with low <= axis <= high for any of some axes, those that they have."""
+
+        def inside(part: Columns) -> NDArray[np.bool_]:
+            found = np.zeros(len(part.get("count", ())), dtype=np.bool_)
+            for axis in axes:
+                if axis in part:
+                    found |= (part[axis] >= low) & (part[axis] <= high)
+            return found
+
+        return inside(self.rows), inside(self.kin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Family:
     columns : axis columns of a unit's parameters; the parameters themselves where it is None.
     places : of axis columns, coordinates in which near units resemble each other; those of the axes where it is None.
     only : values of parameters that are not axes, which a unit needs to belong here.
+    sides : axes of one operand and, at the same place, of the other, where swapping operands makes the same unit.
     kin : surfaces whose units obey the same law, each with its axis columns in the words of `features`; rows of those
         units help to fit the law, so that it is known where one family alone has no rows.
     words : what the axes mean, for tables.
@@ -86,6 +92,7 @@ class Family:
     columns: Callable[[Columns], Columns] | None = None
     places: Callable[[Columns], list[Floats]] | None = None
     only: Mapping[str, Any] | None = None
+    sides: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     kin: Mapping[str, Callable[[Columns], Columns]] = field(default_factory=dict)
     words: str = ""
 
@@ -117,6 +124,20 @@ class Family:
                 f"no parameter {error}", where=self.name, hint=f"axes: {self.words or self._names}"
             ) from None
         return {axis.name: c for axis, c in zip(self.axes, np.broadcast_arrays(*columns), strict=True)}
+
+    def with_twin(self, axis: str) -> tuple[str, ...]:
+        """The axis, and that of the other operand which means the same."""
+        twins = dict(zip(*self.sides, strict=True)) | dict(zip(*reversed(self.sides), strict=True))
+        return (axis, twins[axis]) if axis in twins else (axis,)
+
+    def keys(self, columns: Columns) -> list[tuple[float, ...]]:
+        """One for each row; the same for units of equal axes, and for those that swapping operands makes equal."""
+        free = [axis.name for axis in self.axes if all(axis.name not in side for side in self.sides)]
+        one, other = (list(zip(*(columns[name].tolist() for name in side), strict=True)) for side in self.sides)
+        rest = list(zip(*(columns[name].tolist() for name in free), strict=True)) or [()] * len(one)
+        if not one:
+            return rest
+        return [(*max(a, b), *min(a, b), *c) for a, b, c in zip(one, other, rest, strict=True)]
 
     def positions(self, columns: Columns) -> Floats:
         """(rows, coordinates), in which the process measures distances."""

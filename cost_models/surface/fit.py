@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from hwsim.core.errors import InputError
 from hwsim.cost_models.surface.calibrate import calibrate, search, strata_of
-from hwsim.cost_models.surface.family import Columns, Family
+from hwsim.cost_models.surface.family import Columns, Counted, Family
 from hwsim.cost_models.surface.surface import Law, Reach, Surface, process_of
 from hwsim.cost_models.surface.synthesised_rows import UnitRows
 from hwsim.stats import ConformalBand
 
 Floats = NDArray[np.float64]
 COVERAGE = 0.9
-LEAST_ROWS = 8
+LEAST_ROWS, SPARE_ROWS = 8, 6
 _EXACT = 1e-6  # a law that misses no count by more than this share has no correction
 
 
@@ -40,12 +40,17 @@ def fit_surface(
     Raises
     ------
     InputError
-        With fewer than eight rows, or negative counts.
+        With fewer different units than `units_wanted`, or negative counts.
     """
     y = np.asarray(counts, dtype=np.float64)
     data = family.counted(parameters, y, kin)
-    if len(y) < LEAST_ROWS or np.any(y < 0):
-        raise InputError(f"{len(y)} rows, least count {y.min(initial=0):g}", where=f"surface of {family.name}")
+    distinct, wanted = distinct_units(data.rows), units_wanted(family, data)
+    if distinct < wanted or np.any(y < 0):
+        raise InputError(
+            f"{distinct} different units in {len(y)} rows, least count {y.min(initial=0):g}",
+            where=f"surface of {family.name}",
+            hint=f"at least {wanted} different units, with counts from 0 up",
+        )
     law = Law.of(family, data)
     values = law.values(family, {axis.name: data.rows[axis.name] for axis in family.axes})
     if np.abs(values / (y + law.offset) - 1).max() < _EXACT:
@@ -54,6 +59,24 @@ def fit_surface(
     h = search(family, law, data.rows)
     band, reach = calibrate(family, data, law, h, coverage)
     return Surface(family, resource, law, process_of(family, law, h, data.rows), band, reach, data)
+
+
+def distinct_units(rows: Columns) -> int:
+    """How many units differ in some axis."""
+    return len(set(zip(*(values.tolist() for name, values in rows.items() if name != "count"), strict=True)))
+
+
+def units_wanted(family: Family, data: Counted) -> int:
+    """Different units without which a law bends to any counts: six more than it has terms, kin counted, and eight."""
+    names, _ = family.feature_matrix({axis.name: np.array(axis.nodes[:1]) for axis in family.axes})
+    return max(LEAST_ROWS, len(names) + SPARE_ROWS - distinct_units(data.kin))
+
+
+def missing(rows: UnitRows) -> int:
+    """How many different units a table lacks for a surface; 0 where it has enough."""
+    columns = rows.family.axis_columns(rows.parameters)
+    data = rows.family.counted(columns, np.zeros(len(rows)), rows.kin_of(next(iter(rows.counts))))
+    return max(0, units_wanted(rows.family, data) - distinct_units(data.rows))
 
 
 def fit_units(rows: UnitRows, resource: str) -> Surface:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from hwsim.cost_models.surface.calibrate import search
 from hwsim.cost_models.surface.catalogue import family
-from hwsim.cost_models.surface.family import Family
-from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_units
+from hwsim.cost_models.surface.family import Counted
+from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_units, missing
 from hwsim.cost_models.surface.gaussian_process import Hyperparameters
 from hwsim.cost_models.surface.surface import Law, Reach, Surface, process_of
 from hwsim.cost_models.surface.synthesised_rows import UnitRows
@@ -48,6 +48,13 @@ class Refit:
     before: Floats | None
     after: Floats
 
+    @property
+    def worse(self) -> bool:
+        """Whether there was a better surface: more wrong now both in the middle and for the worst tenth."""
+        if self.before is None or not len(self.before) or not len(self.after):
+            return self.before is not None and not len(self.after)
+        return all(np.quantile(self.after, q) > np.quantile(self.before, q) for q in (0.5, 0.9))
+
 
 def refit(rows: UnitRows, resource: str, old: Surface | None = None) -> Refit:
     """A surface through rows of a table, in the place of an old one.
@@ -61,7 +68,7 @@ def refit(rows: UnitRows, resource: str, old: Surface | None = None) -> Refit:
     after = _left_out(new, new.rows)
     if old is None:
         return Refit(new, None, after)
-    return Refit(new, after if _same(old.rows, new.rows) else _left_out(old, new.rows), after)
+    return Refit(new, after if _same(old.data, new.data) else _left_out(old, new.rows), after)
 
 
 def refit_all(
@@ -71,8 +78,8 @@ def refit_all(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Refit]:
-    """A surface for each family with at least `LEAST_ROWS` rows and each resource, largest families first."""
-    chosen = sorted(((len(r), n) for n, r in table.items() if len(r) >= LEAST_ROWS), reverse=True)
+    """A surface for each family with enough units (see `missing`) and each resource, largest families first."""
+    chosen = sorted(((len(r), n) for n, r in table.items() if not missing(r)), reverse=True)
     keys = [(name, resource) for _, name in chosen for resource in resources]
     if workers <= 1 or len(keys) <= 1:
         for done, key in enumerate(keys, 1):
@@ -112,8 +119,7 @@ def _run(job: Job) -> tuple[dict[str, Any], Floats | None, Floats]:
 
 def _left_out(surface: Surface, tested: Rows) -> Floats:
     """Relative errors on `tested` of the surface refitted without the units that are tested."""
-    groups = _groups(surface.family, tested)
-    own = _groups(surface.family, surface.rows)
+    groups, own = surface.family.keys(tested), surface.family.keys(surface.rows)
     fold_of = dict(zip(sorted(set(groups)), _folds(len(set(groups))), strict=True))
     fold = np.array([fold_of[g] for g in groups])
     errors = np.empty(len(fold))
@@ -149,9 +155,6 @@ def _folds(groups: int) -> list[int]:
     return [int(f) for f in np.random.default_rng(0).permutation(groups) % min(FOLDS, groups)]
 
 
-def _groups(kept: Family, rows: Rows) -> list[tuple[float, ...]]:
-    return list(zip(*(rows[axis.name].tolist() for axis in kept.axes), strict=True))
-
-
-def _same(a: Rows, b: Rows) -> bool:
-    return set(a) == set(b) and all(np.array_equal(a[name], b[name]) for name in a)
+def _same(a: Counted, b: Counted) -> bool:
+    pairs = ((a.rows, b.rows), (a.kin, b.kin))
+    return all(set(x) == set(y) and all(np.array_equal(x[name], y[name]) for name in x) for x, y in pairs)

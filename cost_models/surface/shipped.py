@@ -18,7 +18,7 @@ import numpy as np
 
 from hwsim.core.errors import InputError, nearest
 from hwsim.cost_models.surface.catalogue import family
-from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_units
+from hwsim.cost_models.surface.fit import fit_units, missing
 from hwsim.cost_models.surface.surface import Surface
 from hwsim.cost_models.surface.synthesised_rows import UnitRows, shipped_rows
 
@@ -52,7 +52,7 @@ def fit_all(table: Mapping[str, UnitRows], resources: Iterable[str] = RESOURCES)
     return {
         (name, resource): fit_units(rows, resource)
         for name, rows in table.items()
-        if len(rows) >= LEAST_ROWS
+        if not missing(rows)
         for resource in resources
     }
 
@@ -76,7 +76,8 @@ def read_surfaces(path: Path) -> dict[tuple[str, str], Surface]:
     try:
         read = [Surface.from_dict(family(data["family"]), data) for data in json.loads(path.read_text())]
     except (ValueError, KeyError, TypeError, np.linalg.LinAlgError) as error:
-        raise InputError(f"not a file of surfaces: {error}", where=str(path)) from None
+        hint = "written by another version of hwsim? hwsim calibrate fpga writes it anew"
+        raise InputError(f"not a file of surfaces: {error}", where=str(path), hint=hint) from None
     return {(s.family.name, s.resource): s for s in read}
 
 

@@ -73,12 +73,18 @@ class Law:
         y = np.concatenate([part["count"] for part in (data.rows, data.kin) if "count" in part])
         if offset is None:
             offset = 0.0 if y.min() > 0 else 1.0
-        names, features = family.feature_matrix({axis.name: data.rows[axis.name] for axis in family.axes})
-        if data.kin:
-            others = {name: values for name, values in data.kin.items() if name != "count"}
-            features = np.concatenate([features, family.feature_matrix(others)[1]])
+        names, _ = family.feature_matrix({axis.name: data.rows[axis.name] for axis in family.axes})
         least = float(data.rows["count"].min() + offset) / 2
-        return cls(names, relative_fit(features, y + offset), least, offset)
+        return cls(names, relative_fit(cls.matrix(family, data), y + offset), least, offset)
+
+    @staticmethod
+    def matrix(family: Family, data: Counted) -> Floats:
+        """Features of rows, and of kin below them."""
+        _, features = family.feature_matrix({axis.name: data.rows[axis.name] for axis in family.axes})
+        if not data.kin:
+            return features
+        others = {name: values for name, values in data.kin.items() if name != "count"}
+        return np.concatenate([features, family.feature_matrix(others)[1]])
 
     def values(self, family: Family, columns: Columns) -> Floats:
         """Count plus offset by the law alone."""

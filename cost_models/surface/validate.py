@@ -2,11 +2,12 @@
 
     python -m hwsim.cost_models.surface.validate [--older FILE] [FAMILY ...]
 
-Interpolation: ten random folds. Extrapolation: all units with a side of 8 bits out; all with a side of 8 bits or
-more; all with an E4 or E5 format; all pairs of different minifloats. Every fit, hyperparameters and intervals
-included, is made from the other rows alone. Beside the surface stand, on the same rows, its structural law alone, the
-plain linear law of earlier studies refitted on the same rows (W A, W + A, accumulator; for minifloats significands,
-shifter, exponents, accumulator), FINN's multiplier term and W x A for integers of as many bits.
+Interpolation: ten random folds, units that differ in the order of their operands together. Extrapolation: all units
+with a side of 8 bits out; all with a side of 8 bits or more; all with an E4 or E5 format; all pairs of different
+minifloats. Every fit, hyperparameters and intervals included, is made from the other rows alone. Beside the surface
+stand, on the same rows, its structural law alone, the plain linear law of earlier studies refitted on the same rows (W
+A, W + A, accumulator; for minifloats significands, shifter, exponents, accumulator), FINN's multiplier term and W x A
+for integers of as many bits.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.cost_models.operators.multiplier import multiplier_lut
+from hwsim.cost_models.surface.calibrate import folds_of
 from hwsim.cost_models.surface.family import Columns
-from hwsim.cost_models.surface.fit import LEAST_ROWS, fit_units
+from hwsim.cost_models.surface.fit import fit_units, missing
 from hwsim.cost_models.surface.linear import relative_fit
 from hwsim.cost_models.surface.products import minifloat_product
 from hwsim.cost_models.surface.synthesised_rows import UnitRows, older_rows, shipped_rows
@@ -74,10 +76,11 @@ def held_out(rows: UnitRows, split: str, resource: str = "lut") -> Held | None:
     found: dict[str, list[Floats]] = {name: [] for name in names}
     tested: list[NDArray[np.intp]] = []
     for known, out in splits(rows, split):
-        if known.sum() < LEAST_ROWS or not out.any():
-            continue
         left = rows.take(known)
-        surface = fit_units(replace(left, kin=_kin(left, split)), resource)
+        left = replace(left, kin=_kin(left, split))
+        if not out.any() or not known.any() or missing(left):
+            continue
+        surface = fit_units(left, resource)
         parameters = rows.take(out).parameters
         prediction = surface.predict(parameters)
         law = surface.law.values(rows.family, rows.family.axis_columns(parameters)) - surface.law.offset
@@ -102,10 +105,9 @@ def _kin(rows: UnitRows, split: str) -> Mapping[str, UnitRows]:
 
 def splits(rows: UnitRows, split: str) -> Iterator[tuple[Mask, Mask]]:
     """(rows to fit on, rows to test on)."""
-    n = len(rows)
     columns = rows.family.axis_columns(rows.parameters)
     if split == "random":
-        fold = np.random.default_rng(0).permutation(n) % FOLDS
+        fold = folds_of(rows.family.keys(columns), FOLDS, 0)
         yield from ((fold != k, fold == k) for k in range(FOLDS))
         return
     test, also_unknown = _EXTRAPOLATED[split](columns)
@@ -248,7 +250,7 @@ def main() -> None:
     table = older_rows(options.older) if options.older else shipped_rows()
     print(HEADER)
     for name, rows in table.items():
-        if (options.families and name not in options.families) or len(rows) < LEAST_ROWS + 2:
+        if (options.families and name not in options.families) or missing(rows):
             continue
         for split in options.split or SPLITS:
             held = held_out(rows, split, options.resource)

@@ -165,6 +165,7 @@ def _geometry(node: Node, op: str, kind: Kind) -> dict[str, Any]:
             "kernel": kernel,
             "stride": each("stride", 1) if args.get("stride") else kernel,
             "padding": each("padding", 0),
+            "dilation": each("dilation", 1),
         }
     weight = node.args[1].meta.get("val")  # type: ignore[union-attr]
     shape = tuple(weight.shape) if weight is not None else _attribute_shape(node)

@@ -103,7 +103,7 @@ def _default_table() -> Path:
 def _to_synthesis(path: Path, names: list[str] | None, workers: int | None, out: Path | None) -> dict[str, Any]:
     """Refit what the table has units of; surfaces that it has none of stay as they ship."""
     from hwsim.cost_models.surface import shipped
-    from hwsim.cost_models.surface.fit import LEAST_ROWS
+    from hwsim.cost_models.surface.fit import missing
     from hwsim.cost_models.surface.refit import refit_all
     from hwsim.cost_models.surface.synthesised_rows import shipped_rows
 
@@ -112,23 +112,30 @@ def _to_synthesis(path: Path, names: list[str] | None, workers: int | None, out:
         if name not in rows:
             raise InputError(f"no units of {name!r} in {path}", where="--family", hint=nearest(name, rows))
     chosen: dict[str, UnitRows] = {name: r for name, r in rows.items() if not names or name in names}
-    few = {name: len(r) for name, r in chosen.items() if len(r) < LEAST_ROWS}
+    few = {name: n for name, r in chosen.items() if (n := missing(r))}
     if len(few) == len(chosen):
-        hint = f"at least {LEAST_ROWS} units of a family: hwsim synth --family F"
+        name, n = min(few.items(), key=lambda pair: pair[1])
+        hint = f"{name} lacks {n} different units: hwsim synth --family {name.partition('[')[0]}"
         raise InputError("too few units to fit anything", where=str(path), hint=hint)
     old = shipped.read_surfaces(shipped.FILE) if shipped.FILE.is_file() else {}
     count = sum(len(r) for r in chosen.values())
     processes = workers or (os.cpu_count() or 1 if count > _WORTH_WORKERS else 1)
     progress = ProgressLine("refit")
     found = sorted(refit_all(chosen, shipped.RESOURCES, old, processes, progress), key=_order)
-    kept = {**old, **{(one.surface.family.name, one.surface.resource): one.surface for one in found}}
+    worse = [one for one in found if one.worse]
+    new = [one.surface for one in found if not one.worse]
+    kept = {**old, **{(surface.family.name, surface.resource): surface for surface in new}}
     target = out or cached("calibration", "surfaces.json")
     _write(target, kept.values())
     return {
-        "rows": count - sum(few.values()),
+        "rows": count - sum(len(chosen[name]) for name in few),
         "error": {when: _by_resource(found, when) for when in ("before", "after")},
         "families": [_family_row(one) for one in found],
-        "left_out": [{"family": name, "rows": n, "why": f"fewer than {LEAST_ROWS} units"} for name, n in few.items()],
+        "kept": [{"family": one.surface.family.name, "resource": one.surface.resource} for one in worse],
+        "left_out": [
+            {"family": name, "rows": len(chosen[name]), "why": f"{n} different units are lacking"}
+            for name, n in few.items()
+        ],
         "table": str(path),
         "surfaces": str(target),
     }
@@ -174,6 +181,8 @@ def _synthesis_lines(document: dict[str, Any]) -> Iterator[str]:
     yield from table(("family", "resource", "before", "after"), rows)
     for left in document["left_out"]:
         yield f"note: {left['family']} left out: {left['rows']} rows, {left['why']}"
+    for one in document["kept"]:
+        yield f"note: {one['family']} of {one['resource']} stays as it ships: these units alone tell others worse"
     if any(f["before"] is None for f in document["families"]):
         yield "note: where `before` is -, no surface ships"
     yield f"use it: HWSIM_SURFACES={document['surfaces']} hwsim cost .."

@@ -166,8 +166,7 @@ def _check(units: list[Unit], flow: Flow, path: Path, limit: int | None) -> dict
     if not same:
         hint = "the same version of Yosys and the same generators are needed: run hwsim synth"
         raise InputError(f"no row of these units made by {yosys.tool}", where=str(path), hint=hint)
-    most = CHECKED_UNITS if limit is None else min(CHECKED_UNITS, limit)
-    sample = random.Random().sample(same, min(most, len(same)))
+    sample = random.Random().sample(same, min(CHECKED_UNITS if limit is None else limit, len(same)))
     expected = {row.name: row for _, row in sample}
     failed: list[dict[str, str]] = []
     differ: list[Row] = []

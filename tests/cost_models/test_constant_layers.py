@@ -7,11 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cost_networks as nets
 import numpy as np
 import pytest
 
+from hwsim.core.assignment import Policy, assign
 from hwsim.core.codes import WeightCodes
+from hwsim.core.errors import UnsupportedError
 from hwsim.core.scaled import parse
+from hwsim.core.workload import Workload
+from hwsim.cost_models import estimate, part
 from hwsim.cost_models.adder_graph import constant_dot_cost
 from hwsim.cost_models.operators.constant import (
     LEVELS_A_STAGE,
@@ -117,3 +122,16 @@ def test_trained_layers_as_synthesised(row: dict[str, Any]) -> None:
     found = constant_cost(unsigned, counts)
     assert found.exact and found.lut == pytest.approx(row["yosys_lut"], rel=0.05)
     assert found.lut + found.inverters < row["da4ml_cost"]
+
+
+@pytest.mark.exact
+def test_formats_too_wide_for_constants_are_refused_by_layer() -> None:
+    layer = nets.linear("fc", "x", (1, 8), 4)
+    workload = Workload("one", (layer,), ("x",), ((1, 8),), ("fc",))
+    with pytest.raises(UnsupportedError, match=r"layer fc.*e6m2 spans more than 60 bits") as raised:
+        estimate(workload, assign(workload, Policy("e6m2", "int4")), part("kv260"))
+    assert "--reuse 2" in str(raised.value.hint)
+    notes = estimate(workload, assign(workload, Policy("e6m2", "e4m3")), part("kv260"), reuse=4).notes
+    assert any(note.startswith("out of domain") and "fc (multipliers" in note for note in notes)
+    known = estimate(workload, assign(workload, Policy("e2m1", "e4m3")), part("kv260"), reuse=4).notes
+    assert not any("out of domain" in note for note in known)

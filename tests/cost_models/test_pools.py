@@ -7,6 +7,7 @@ from dataclasses import replace
 import cost_networks as nets
 import pytest
 
+from hwsim.core.errors import UnsupportedError
 from hwsim.core.scaled import parse
 from hwsim.cost_models.composed import composed, price_of
 from hwsim.cost_models.operators.lanes import largest
@@ -67,12 +68,12 @@ def test_a_window_of_one_costs_nothing() -> None:
 
 
 @pytest.mark.exact
-def test_windows_of_an_output_size_that_does_not_divide_overlap() -> None:
-    """Of 8 rows to 3 each window has 3 rows and begins 2 or 3 after the last (torch: floor(i 8 / 3))."""
+@pytest.mark.parametrize("out", [3, 12])
+def test_windows_of_uneven_sizes_are_refused_by_name(out: int) -> None:
+    """Of 8 rows to 3, torch's windows have 3, 4 and 3 rows."""
     shape = (1, 8, 8, 8)
-    layer = replace(
-        nets.max_pool("pool", "x", shape), op="adaptive_max_pool2d", kernel=(), stride=(), out_shape=(1, 8, 3, 3)
-    )
-    made = nets.alone(layer, shape, "int8").layers[0]
-    tree = price_of("max_pool", {"taps": 9, "bits": 8, "kind": "int"}).counts.lut
-    assert made.terms["window control"] > 0 and made.terms["comparators"] == 8 * tree
+    plain = nets.max_pool("pool", "x", shape)
+    layer = replace(plain, op="adaptive_max_pool2d", kernel=(), stride=(), out_shape=(1, 8, out, out))
+    with pytest.raises(UnsupportedError, match=rf"layer pool.*8 x 8 to {out} x {out}") as raised:
+        nets.alone(layer, shape)
+    assert "divides" in str(raised.value.hint)

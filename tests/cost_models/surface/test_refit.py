@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hwsim.core.errors import InputError
 from hwsim.cost_models.surface import family, fit_surface
-from hwsim.cost_models.surface.refit import refit, refit_all
+from hwsim.cost_models.surface.refit import Refit, refit, refit_all
 from hwsim.cost_models.surface.synthesised_rows import UnitRows
 
 Floats = NDArray[np.float64]
@@ -40,6 +40,18 @@ def test_a_tool_that_counts_otherwise_is_learned() -> None:
     assert found.before is not None
     assert np.median(found.before) > 0.3
     assert np.median(found.after) < 0.15
+
+
+@pytest.mark.exact
+def test_worse_is_worse_in_the_middle_and_at_the_end() -> None:
+    whole = units((2, 3, 4, 5, 6, 7, 8), noise=0.0)
+    old = fit_surface(whole.family, whole.parameters, whole.counts["lut"])
+    assert not refit(whole, "lut", old).worse  # equal
+    assert not refit(units((2, 3, 4, 5, 6, 7, 8), factor=3.0, noise=0.0), "lut", old).worse  # another tool
+    small, large = np.linspace(0.0, 0.1, 20), np.linspace(0.0, 0.2, 20)
+    assert Refit(old, small, large).worse and not Refit(old, large, small).worse
+    assert not Refit(old, np.append(small, 9.0), np.append(small[:-3], [0.3] * 3)).worse  # at the end alone
+    assert Refit(old, small, small[:0]).worse and not Refit(old, None, large).worse  # nothing to tell it by
 
 
 @pytest.mark.exact

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ import pytest
 
 from hwsim.core.errors import InputError
 from hwsim.cost_models.surface import FAMILIES, Surface, family, fit_surface
+from hwsim.cost_models.surface.calibrate import folds_of
 from hwsim.cost_models.surface.family import Axis, Columns, Family
+from hwsim.cost_models.surface.fit import missing
 from hwsim.cost_models.surface.monotone import is_monotone
 from hwsim.cost_models.surface.shipped import read_surfaces, write_surfaces
+from hwsim.cost_models.surface.synthesised_rows import shipped_rows
 
 WIDTHS = tuple(float(v) for v in range(1, 17))
 
@@ -268,3 +272,33 @@ def test_ends_widen_past_where_calibration_went() -> None:
     wide = np.log(p.high / p.mid)
     assert 2 < wide[1] / wide[0] < 4 and 4 < wide[2] / wide[0] < 8  # the process is less sure there, too
     assert p.out_of_domain.all()
+
+
+@pytest.mark.property
+def test_laws_that_could_bend_to_any_counts_are_refused() -> None:
+    """Units as many as terms meet any law, and one unit many times teaches nothing."""
+    rows = shipped_rows()["minifloat_mac"]
+    picked = np.zeros(len(rows), dtype=bool)
+    picked[np.random.default_rng(0).permutation(len(rows))[:16]] = True
+    few = rows.take(picked)
+    with pytest.raises(InputError, match="16 different units in 16 rows") as raised:
+        fit_surface(few.family, few.parameters, few.counts["lut"])
+    assert "at least 23 different units" in str(raised.value.hint)
+    assert missing(replace(few, kin={})) == 7 and missing(few) == 0  # units of its kin obey the same law
+    with pytest.raises(InputError, match="1 different units in 12 rows"):
+        fit_surface(TOY, {name: np.ones(12) for name in ("w", "a", "s")}, np.full(12, 7.0))
+
+
+@pytest.mark.exact
+def test_twins_are_left_out_together() -> None:
+    """E2M1 x E4M3 is E4M3 x E2M1: one key, one fold, and gone with all units of E4."""
+    mul = family("minifloat_mul")
+    columns = {"ew": [2, 4, 4], "mw": [1, 3, 3], "ea": [4, 2, 4], "ma": [3, 1, 3], "a_signed": [1, 1, 1]}
+    rows = {name: np.array(values, dtype=float) for name, values in columns.items()}
+    keys = mul.keys(rows)
+    assert keys[0] == keys[1] != keys[2]
+    assert mul.with_twin("ew") == ("ew", "ea") and mul.with_twin("a_signed") == ("a_signed",)
+    data = mul.counted(rows, np.ones(3))
+    assert data.between(mul.with_twin("ew"), 4, 5)[0].tolist() == [True, True, True]
+    fold = folds_of([0, 1, 0, 2, 1], 3, 0)
+    assert fold[0] == fold[2] and fold[1] == fold[4] and set(fold) == {0, 1, 2}
