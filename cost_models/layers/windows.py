@@ -13,6 +13,9 @@ from hwsim.cost_models.laws.controls import pool_control, window_control
 from hwsim.cost_models.layers.site import Price, Site, Stream
 from hwsim.cost_models.memory import of_counts, storage
 from hwsim.cost_models.operators.lanes import Order, adder, larger_of_two, largest, multiplier, table
+from hwsim.cost_models.operators.priced import integer_multiplier
+
+RECIPROCAL_BITS = 8  # of one over the size of a window, where sizes differ
 
 
 def line_buffers(spatial: Shape, reach: tuple[int, ...], word_bits: int) -> Bill:
@@ -52,6 +55,9 @@ def price_pool(site: Site) -> Price:
         bill += line_buffers(spatial, reach, stream.word_bits)
         control = window_control(spatial[-1], prod(spatial[:-1]), max(kernel), max(stride), 0)
         bill += of_counts("window control", "window_control", control) + Bill(ff=taps * stream.word_bits)
+        if not greatest and any(i % o for i, o in zip(spatial, out_spatial, strict=True)) and not layer.kernel:
+            sizes = integer_multiplier("window sizes", bits, RECIPROCAL_BITS, False)  # each sum over a size of its own
+            bill += Bill((sizes,)).times(stream.lanes)
     else:  # one running result for each that is begun before another is whole
         first = next((axis for axis, k in enumerate(kernel) if k > 1), len(kernel))
         running = prod(out_spatial[first + 1 :]) * stream.word_cycles
@@ -62,19 +68,21 @@ def price_pool(site: Site) -> Price:
 
 
 def _divided(spatial: Shape, out_spatial: Shape) -> tuple[Shape, Shape]:
-    """Kernel and stride of a pool named by its output size.
+    """The largest window and the least distance of windows of a pool named by its output size.
+
+    Window j of o over i inputs spans floor(j i / o) up to ceil((j + 1) i / o), as torch's adaptive pools have it.
 
     Raises
     ------
     UnsupportedError
-        Where the size does not divide that of the input: windows of several sizes that begin at uneven distances.
+        Where the output is larger than the input.
     """
-    if any(i % o for i, o in zip(spatial, out_spatial, strict=True)):
+    pairs = list(zip(spatial, out_spatial, strict=True))
+    if any(o > i for i, o in pairs):
         sizes = " to ".join(" x ".join(map(str, shape)) for shape in (spatial, out_spatial))
-        hint = "an output size that divides the input's, or a pool with kernel and stride"
-        raise UnsupportedError(f"an adaptive pool of {sizes}, whose windows are not all of one size", hint=hint)
-    kernel = tuple(i // o for i, o in zip(spatial, out_spatial, strict=True))
-    return kernel, kernel
+        raise UnsupportedError(f"a pool that enlarges, {sizes}", hint="upsample, or choose a smaller output size")
+    kernel = tuple(max(-((j + 1) * i // -o) - j * i // o for j in range(o)) for i, o in pairs)
+    return kernel, tuple(i // o for i, o in pairs)
 
 
 def price_reduce(site: Site) -> Price:

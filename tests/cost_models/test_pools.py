@@ -10,6 +10,7 @@ import pytest
 from hwsim.core.errors import UnsupportedError
 from hwsim.core.scaled import parse
 from hwsim.cost_models.composed import composed, price_of
+from hwsim.cost_models.layers.windows import _divided
 from hwsim.cost_models.operators.lanes import largest
 from hwsim.cost_models.rtl.compare import Kind
 from hwsim.cost_models.rtl.pool import StreamMaxPool
@@ -68,12 +69,34 @@ def test_a_window_of_one_costs_nothing() -> None:
 
 
 @pytest.mark.exact
-@pytest.mark.parametrize("out", [3, 12])
-def test_windows_of_uneven_sizes_are_refused_by_name(out: int) -> None:
-    """Of 8 rows to 3, torch's windows have 3, 4 and 3 rows."""
+@pytest.mark.parametrize(("out", "taps"), [(3, 16), (5, 9), (7, 4)])
+def test_windows_of_an_output_size_that_does_not_divide_overlap(out: int, taps: int) -> None:
+    """Of 8 rows to 3, torch's windows have 3, 4 and 3 rows, to 5 up to 3, to 7 two each."""
     shape = (1, 8, 8, 8)
     plain = nets.max_pool("pool", "x", shape)
     layer = replace(plain, op="adaptive_max_pool2d", kernel=(), stride=(), out_shape=(1, 8, out, out))
-    with pytest.raises(UnsupportedError, match=rf"layer pool.*8 x 8 to {out} x {out}") as raised:
+    made = nets.alone(layer, shape, "int8").layers[0]
+    tree = price_of("max_pool", {"taps": taps, "bits": 8, "kind": "int"}).counts.lut
+    assert made.terms["window control"] > 0 and made.terms["comparators"] == 8 * tree
+    mean = nets.alone(replace(layer, op="adaptive_avg_pool2d"), shape, "int8").layers[0]
+    assert mean.terms["window sizes"] > 0  # unequal windows need a division of their own
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(("rows", "out"), [(8, 3), (8, 5), (7, 4), (7, 5), (9, 4), (13, 6)])
+def test_uneven_windows_are_torchs(rows: int, out: int) -> None:
+    """The most inputs that reach one output of torch's adaptive pool, by brute force."""
+    import torch
+
+    x = torch.eye(rows).unsqueeze(1)
+    reached = (torch.nn.functional.adaptive_avg_pool1d(x, out) > 0).squeeze(1).sum(0)
+    assert _divided((rows,), (out,))[0] == (int(reached.max()),)
+
+
+@pytest.mark.exact
+def test_pools_that_enlarge_are_refused_by_name() -> None:
+    shape = (1, 8, 8, 8)
+    plain = nets.max_pool("pool", "x", shape)
+    layer = replace(plain, op="adaptive_max_pool2d", kernel=(), stride=(), out_shape=(1, 8, 12, 12))
+    with pytest.raises(UnsupportedError, match=r"layer pool.*enlarges, 8 x 8 to 12 x 12"):
         nets.alone(layer, shape)
-    assert "divides" in str(raised.value.hint)
