@@ -97,8 +97,8 @@ class OrdinalPath:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> OrdinalPath:
-        whole = {"iterations": np.intp}
-        return cls(**{name: np.asarray(data[name], dtype=whole.get(name, np.float64)) for name in cls.__slots__})
+        numbers = {name: np.asarray(data[name], dtype=np.float64) for name in cls.__slots__ if name != "iterations"}
+        return cls(**numbers, iterations=np.asarray(data["iterations"], dtype=np.intp))
 
 
 def standardised(x: Floats) -> tuple[Floats, Floats, Floats]:
