@@ -23,7 +23,7 @@ from hwsim.stats.presto_tuning import Score, Tuning, cross_validate
 Penalty = Literal["presto", "proportional_odds", "logistic"]
 
 
-@dataclass
+@dataclass(eq=False)
 class OrdinalRisk:
     """Probabilities of K >= 2 ordered classes, the last of which may be rare.
 
@@ -60,7 +60,7 @@ class OrdinalRisk:
     folds: int = 5
     strengths: int = 20
     least: float = 0.01
-    tolerance: float = 1e-6
+    tolerance: float = 1e-5
     max_iterations: int = 10_000
     seed: int = 0
     classes_: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), init=False, repr=False)

@@ -46,11 +46,11 @@ class PathRules:
     parallel: bool = False
     count: int = 20
     least: float = 0.01
-    tolerance: float = 1e-6
+    tolerance: float = 1e-5
     max_iterations: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OrdinalPath:
     """Coefficients of every strength, strongest first, in the units of the features.
 

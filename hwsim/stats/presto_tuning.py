@@ -20,7 +20,7 @@ Score = Literal["brier", "log_loss", "rare_brier"]
 _LEAST_PROBABILITY = 1e-8  # a projection may leave a class none; the floor of the paper's code
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tuning:
     """What cross-validation found, strongest penalty first.
 
