@@ -203,7 +203,7 @@ def _classes(y: ArrayLike, rows: int) -> tuple[NDArray[np.int64], Codes]:
         raise InputError(f"labels of shape {labels.shape} for {rows} rows", where="presto", hint="one label a row")
     whole = labels.dtype.kind in "iub" or (labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all()))
     if not whole or not np.isfinite(labels).all():
-        odd = next((v for v in labels.tolist() if not isinstance(v, int | float) or v != np.floor(v)), labels.dtype)
+        odd = next((v for v in labels.tolist() if not isinstance(v, int | float) or v % 1 != 0), labels.dtype)
         raise InputError(
             f"labels are not integers, for instance {odd!r}",
             where="presto",
