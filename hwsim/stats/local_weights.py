@@ -39,6 +39,7 @@ class Training:
     steps, patience : most steps, and steps without a better validation loss before the end.
     learning_rate, weight_decay, dropout : of Adam and the hidden layers.
     validation : share of the rows, in whole groups, kept for the early stop.
+    refit : after the early stop, train once more on all rows for as many steps.
     """
 
     hidden: tuple[int, ...] = (64, 64)
@@ -48,6 +49,7 @@ class Training:
     weight_decay: float = 1e-7
     dropout: float = 0.05
     validation: float = 0.2
+    refit: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.validation < 1 or not 0 <= self.dropout < 1:
@@ -104,28 +106,57 @@ def fit_local(
     held_out: tuple[Floats, Floats, Floats],
     monotonise: Monotonise | None,
     seed: int,
-) -> WeightNet:
-    """Train on the rows of `loss` and their features `x`; `held_out` is (base, truth, features) of the early stop.
+) -> tuple[WeightNet, int]:
+    """The network with the least validation loss on the path of training, and the step it was met at, 0 at the start.
 
     Parameters
     ----------
+    x : features of the rows of `loss`.
     start : logits of global weights.
+    held_out : base, truth and features of the rows of the early stop.
     monotonise : applied before the validation loss, as it will be at prediction.
     """
+    best, at = constant_net(x, start), 0
+    least = _validation(best, loss, start.shape, held_out, monotonise)
+    for step, net in path(loss, x, start, training, training.steps, seed):
+        now = _validation(net, loss, start.shape, held_out, monotonise)
+        if now < least:
+            best, at, least = net, step, now
+        if step - at >= training.patience:
+            break
+    return best, at
+
+
+def refitted(loss: AggregationLoss, x: Floats, start: Floats, training: Training, steps: int, seed: int) -> WeightNet:
+    """The network after as many steps as the early stop chose, on the rows of `loss`."""
+    last = constant_net(x, start)
+    for _, net in path(loss, x, start, training, steps, seed):
+        last = net
+    return last
+
+
+def constant_net(x: Floats, start: Floats) -> WeightNet:
+    """Gives `start` everywhere."""
+    spread = x.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    return WeightNet(x.mean(axis=0), spread, ((np.zeros((x.shape[1], start.size)), start.ravel().copy()),))
+
+
+def path(
+    loss: AggregationLoss, x: Floats, start: Floats, training: Training, steps: int, seed: int
+) -> Iterator[tuple[int, WeightNet]]:
+    """(step, network) every ten steps of Adam on the loss of batches of rows."""
     import torch
 
     rng = np.random.default_rng(seed)
-    spread = x.std(axis=0)
-    empty = WeightNet(x.mean(axis=0), np.where(spread > 0, spread, 1.0), ())
+    scales = constant_net(x, start)
     layers = _initial(x.shape[1], training.hidden, explored(start), rng)
-    best = WeightNet(empty.centre, empty.spread, ((np.zeros((x.shape[1], start.size)), start.ravel().copy()),))
-    least, since = _validation(best, loss, start.shape, held_out, monotonise), 0
     parameters = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for layer in layers for a in layer]
     optimiser = torch.optim.Adam(
         parameters, lr=training.learning_rate, weight_decay=training.weight_decay, amsgrad=True
     )
-    features = empty.standardised(x)
-    for step, rows in enumerate(_batches(len(x), training.steps, rng), start=1):
+    features = scales.standardised(x)
+    for step, rows in enumerate(_batches(len(x), steps, rng), start=1):
         masks = [rng.random((len(rows), h)) >= training.dropout for h in training.hidden]
         optimiser.zero_grad()
         value = _torch_loss(parameters, loss, features[rows], rows, start.shape, masks, training.dropout)
@@ -133,12 +164,7 @@ def fit_local(
         optimiser.step()
         if step % 10 == 0:
             arrays = [p.detach().numpy().copy() for p in parameters]
-            net = WeightNet(empty.centre, empty.spread, tuple(zip(arrays[::2], arrays[1::2], strict=True)))
-            now = _validation(net, loss, start.shape, held_out, monotonise)
-            best, least, since = (net, now, 0) if now < least else (best, least, since + 10)
-            if since >= training.patience:
-                break
-    return best
+            yield step, WeightNet(scales.centre, scales.spread, tuple(zip(arrays[::2], arrays[1::2], strict=True)))
 
 
 def _validation(

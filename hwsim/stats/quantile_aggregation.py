@@ -30,7 +30,7 @@ from hwsim.stats.aggregation_weights import (
     softmax,
 )
 from hwsim.stats.crossing_penalty import CrossingPenalty
-from hwsim.stats.local_weights import Training, WeightNet, fit_local
+from hwsim.stats.local_weights import Training, WeightNet, fit_local, refitted
 from hwsim.stats.monotone_quantiles import Monotonise, checked_operator, monotone
 from hwsim.stats.quantile_folds import split_groups
 from hwsim.stats.quantile_metrics import Floats, checked_finite, checked_levels
@@ -103,22 +103,31 @@ class QuantileAggregation:
             raise InputError("no row to fit on", where=_WHERE)
         unit = float(y.std()) or 1.0
         stacked, y = stacked / unit, y / unit
-        tau = np.array(self.levels)
         if self.scope == "global":
-            self.logits_ = fit_global(AggregationLoss.of(stacked, y, tau, self.resolution, self.crossing))
+            self.logits_ = fit_global(self._loss(stacked, y))
             self.net_, self.validation_rows_ = None, np.zeros(0, dtype=np.intp)
             return self
         features = self._features(x, len(y), None)
         held = split_groups(np.arange(len(y)) if groups is None else groups, self.training.validation, self.seed)
         if len(held) != len(y):
             raise InputError(f"{len(held)} groups of {len(y)} rows", where=_WHERE, hint="one label a row")
-        loss = AggregationLoss.of(stacked[~held], y[~held], tau, self.resolution, self.crossing)
-        self.logits_, self.validation_rows_ = fit_global(loss), np.flatnonzero(held)
-        early_stop = stacked[held], y[held], features[held]
-        self.net_ = fit_local(
-            loss, features[~held], self.logits_, self.training, early_stop, self.monotonise, self.seed
-        )
+        self._fit_local(stacked, y, features, held)
         return self
+
+    def _loss(self, base: Floats, truth: Floats) -> AggregationLoss:
+        return AggregationLoss.of(base, truth, np.array(self.levels), self.resolution, self.crossing)
+
+    def _fit_local(self, base: Floats, y: Floats, x: Floats, held: NDArray[np.bool_]) -> None:
+        loss, self.validation_rows_ = self._loss(base[~held], y[~held]), np.flatnonzero(held)
+        self.logits_ = fit_global(loss)
+        early_stop = base[held], y[held], x[held]
+        self.net_, steps = fit_local(
+            loss, x[~held], self.logits_, self.training, early_stop, self.monotonise, self.seed
+        )
+        if self.training.refit:
+            loss = self._loss(base, y)
+            self.logits_ = fit_global(loss)
+            self.net_ = refitted(loss, x, self.logits_, self.training, steps, self.seed)
 
     def predict(self, base: Base, x: ArrayLike | None = None) -> Floats:
         """Quantiles (rows, levels), ascending unless `monotonise` is None."""
