@@ -58,7 +58,7 @@ def at_finer(logits: Floats, models: int, levels: int, resolution: Resolution) -
     weights = np.full((levels, models, levels), _NOTHING)
     for level in range(levels):
         weights[level, :, level] += softmax(logits[level])
-    return np.log(weights).reshape(levels, models * levels)
+    return np.asarray(np.log(weights)).reshape(levels, models * levels)
 
 
 def explored(logits: Floats, share: float = _EXPLORED) -> Floats:

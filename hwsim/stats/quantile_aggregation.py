@@ -51,6 +51,8 @@ class QuantileAggregation:
     resolution : `coarse`, `medium` or `fine`, see `aggregation_weights`.
     crossing : penalty in training.
     monotonise : what makes predictions ascend, see `monotone_quantiles`; None leaves them as mixed.
+    order_base : sort each model's quantiles before they are mixed. That costs no model anything (see
+        `monotone_quantiles`), and coarse weights then never cross; the paper mixes them as they come.
     training : of local weights.
     seed : of the validation part, the network and its batches.
 
@@ -68,6 +70,7 @@ class QuantileAggregation:
     resolution: Resolution = "fine"
     crossing: CrossingPenalty = field(default_factory=CrossingPenalty)
     monotonise: Monotonise | None = "sort"
+    order_base: bool = True
     training: Training = field(default_factory=Training)
     seed: int = 0
     models_: tuple[str, ...] = field(default=(), init=False)
@@ -163,6 +166,7 @@ class QuantileAggregation:
             "resolution": self.resolution,
             "crossing": asdict(self.crossing),
             "monotonise": self.monotonise,
+            "order_base": self.order_base,
             "training": asdict(self.training),
             "seed": self.seed,
             "models": list(self.models_),
@@ -176,8 +180,16 @@ class QuantileAggregation:
         """What `as_dict` gave; an error names models and weights that do not belong together."""
         training = Training(**{**data["training"], "hidden": tuple(data["training"]["hidden"])})
         crossing = CrossingPenalty(**data["crossing"])
-        settings = data["scope"], data["resolution"], crossing, data["monotonise"], training, int(data["seed"])
-        made = cls(tuple(data["levels"]), *settings)
+        made = cls(
+            tuple(data["levels"]),
+            data["scope"],
+            data["resolution"],
+            crossing,
+            data["monotonise"],
+            bool(data["order_base"]),
+            training,
+            int(data["seed"]),
+        )
         made.models_ = tuple(data["models"])
         made.logits_ = np.array(data["logits"], dtype=np.float64)
         made.net_ = None if data["net"] is None else WeightNet.from_dict(data["net"])
@@ -207,11 +219,14 @@ class QuantileAggregation:
             said = f"no predictions of {', '.join(missing)}" if missing else f"no weights of {', '.join(unknown)}"
             raise InputError(said, where=_WHERE, hint=f"the models are {', '.join(self.models_)}")
         levels = len(self.levels)
-        if not isinstance(base, Mapping):
-            return checked_finite(base, (None, len(self.models_), levels), "base predictions")
-        first = np.asarray(base[self.models_[0]])
-        shape = (len(first) if first.ndim else None, levels)
-        return np.stack([checked_finite(base[m], shape, f"predictions of {m}") for m in self.models_], axis=1)
+        if isinstance(base, Mapping):
+            first = np.asarray(base[self.models_[0]])
+            shape = (len(first) if first.ndim else None, levels)
+            each = [checked_finite(base[m], shape, f"predictions of {m}") for m in self.models_]
+            found = np.stack(each, axis=1)
+        else:
+            found = checked_finite(base, (None, len(self.models_), levels), "base predictions")
+        return np.sort(found, axis=2) if self.order_base else found
 
     def _features(self, x: ArrayLike | None, rows: int | None, net: WeightNet | None) -> Floats:
         if x is None:

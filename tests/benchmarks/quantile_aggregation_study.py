@@ -1,6 +1,6 @@
 """Base models of log-latency against their plain mean and median and against the six schemes of aggregation.
 
-    python tests/benchmarks/quantile_aggregation_study.py [--seed N]
+    python tests/benchmarks/quantile_aggregation_study.py [--seed N] [--no-net] [--unsorted] [--crossing W]
 
 Data are synthetic: three platforms, a roofline with launch overhead as location, jitter that grows with platform and
 falls with size, stalls in one run of twenty. 1,500 rows train the base models, 400 the weights, 500 calibrate, 4,000
@@ -147,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-net", action="store_true", help="without the joint network among the base models")
+    parser.add_argument("--unsorted", action="store_true", help="mix base quantiles as they come")
     parser.add_argument("--crossing", type=float, default=1.0, help="weight of the penalty")
     given = parser.parse_args()
     data = parts(given.seed)
@@ -161,12 +162,14 @@ def main() -> None:
     print(line("plain median", y, np.median(list(test.values()), axis=0)))
     aggregate = data["aggregate"]
     for scope, resolution in SCHEMES:
-        model = QuantileAggregation(LEVELS, scope, resolution, CrossingPenalty(given.crossing), monotonise=None)
+        penalty = CrossingPenalty(given.crossing)
+        model = QuantileAggregation(LEVELS, scope, resolution, penalty, None, not given.unsorted)
         began = time.perf_counter()
         model.fit(base["aggregate"], aggregate.y, aggregate.x)
         seconds = time.perf_counter() - began
         print(line(f"{scope} {resolution}", y, model.predict(test, data["test"].x), seconds))
-    model = QuantileAggregation(LEVELS, "local").fit(base["aggregate"], aggregate.y, aggregate.x)
+    model = QuantileAggregation(LEVELS, "local", order_base=not given.unsorted)
+    model.fit(base["aggregate"], aggregate.y, aggregate.x)
     held, raw = data["calibrate"], model.predict(test, data["test"].x)
     predicted = model.predict(base["calibrate"], held.x)
     mended = ConformalQuantiles.fit(held.y, predicted, LEVELS, held.platform).calibrated(raw, data["test"].platform)
