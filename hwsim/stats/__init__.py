@@ -1,4 +1,4 @@
-"""Statistics behind every interval and risk: conformal calibration, coverage, aggregated quantiles, rare ordered classes.
+"""Statistics behind every interval and risk: conformal calibration, coverage, aggregated quantiles, rare classes.
 
 numpy only at import.
 """

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.core.errors import InputError
-from hwsim.stats import OrdinalPath, OrdinalRisk
+from hwsim.stats import OrdinalRisk
 from hwsim.stats.ordinal_logit import (
     Sample,
     class_probabilities,
@@ -22,7 +22,7 @@ from hwsim.stats.ordinal_logit import (
     loss,
     loss_and_gradient,
 )
-from hwsim.stats.presto_path import PathRules, fit_path, grid, standardised
+from hwsim.stats.presto_path import OrdinalPath, PathRules, fit_path, grid, standardised
 from hwsim.stats.presto_tuning import scores, stratified_folds
 from hwsim.stats.proximal import minimise, soft
 
