@@ -13,7 +13,11 @@ import pytest
 from hwsim.core.errors import InputError
 from hwsim.latency import RUNTIMES, device, devices
 
-SPEC = {"v100": "V100-SXM2", "v100-pcie": "V100-PCIe", "rtx3090": "RTX3090", "tx2": "JetsonTX2"}
+SPEC = {
+    "v100": "V100-SXM2", "v100-pcie": "V100-PCIe", "rtx3090": "RTX3090", "tx2": "JetsonTX2", "a100": "A100-SXM4-40GB",
+    "h100": "H100-SXM5", "t4": "T4", "rtx4090": "RTX4090", "l4": "L4", "orin": "JetsonAGXOrin-64GB",
+}  # fmt: skip
+LANES = {"v100": 64, "v100-pcie": 64, "a100": 64, "t4": 64}  # of fp32 a multiprocessor; 128 in all others
 
 
 @pytest.mark.exact
@@ -34,7 +38,7 @@ def test_complete_and_sourced(name: str) -> None:
     numbers = [gpu.sms, gpu.clock_mhz, gpu.dram_gbps, gpu.dram_gbps_spec, gpu.l2_mb]
     for number in [*numbers, *gpu.peak_tflops.values(), *gpu.launch_us.values()]:
         assert re.search(rf"(?<![\d.]){re.escape(f'{number:g}')}(?![\d.]*\d)", gpu.source), f"{number} has no source"
-    lanes = 128 if name in ("rtx3090", "tx2") else 64
+    lanes = LANES.get(name, 128)
     assert gpu.peak_tflops["fp32"] == pytest.approx(gpu.sms * lanes * 2 * gpu.clock_mhz * 1e-6, rel=0.01)
 
 
@@ -48,7 +52,7 @@ def test_agrees_with_the_specification_table(name: str) -> None:
     with (Path(shared) / "data" / "reference" / "gpu_specs.csv").open() as file:
         row = {row["device"]: row for row in csv.DictReader(file)}[SPEC[name]]
     gpu = device(name)
-    assert gpu.sms == int(row["SMs"])
+    assert gpu.sms == int(row["SMs"].split()[0])
     assert gpu.clock_mhz == float(row["boost_MHz"].split()[0])
     assert gpu.peak_tflops["fp32"] == float(row["fp32_TFLOPS"])
     assert gpu.dram_gbps_spec == float(row["DRAM_GBps_spec"].split()[0])
