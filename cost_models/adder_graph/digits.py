@@ -17,6 +17,7 @@ from hwsim.core.errors import InputError
 from hwsim.core.formats import Format, Minifloat
 
 LARGEST = 1 << 60
+STORED_INSTEAD = "a reuse of 2 and more stores weights in memory: --reuse 2"
 
 
 def nonzero_digits(values: ArrayLike) -> NDArray[np.int64]:
@@ -78,6 +79,5 @@ def checked(values: ArrayLike) -> NDArray[np.int64]:
     if v.dtype.kind not in "iu" and not (v.dtype.kind in "fO" and all(int(x) == x for x in v.ravel())):
         raise InputError("constants are to be integers", where="adder graph", hint="divide by the smallest step first")
     if v.size and max(abs(int(v.max())), abs(int(v.min()))) > LARGEST:
-        hint = "a reuse of 2 and more stores weights in memory: --reuse 2"
-        raise InputError(f"a constant above 2^{LARGEST.bit_length() - 1}", where="adder graph", hint=hint)
+        raise InputError(f"a constant above 2^{LARGEST.bit_length() - 1}", where="adder graph", hint=STORED_INSTEAD)
     return v.astype(np.int64)

@@ -22,7 +22,7 @@ from hwsim.core.accumulator import unit
 from hwsim.core.codes import decode
 from hwsim.core.errors import InputError, UnsupportedError
 from hwsim.core.formats import Format, Int, Native, Power
-from hwsim.cost_models.adder_graph.digits import LARGEST, signed_digits
+from hwsim.cost_models.adder_graph.digits import LARGEST, STORED_INSTEAD, signed_digits
 
 FILE = Path(__file__).with_name("expected.json")
 RATIOS = ("adders", "lut", "inverters", "depth", "ff")
@@ -94,7 +94,7 @@ def all_multiples(fmt: Format) -> NDArray[np.int64]:
     if np.abs(values).max() > LARGEST:
         raise UnsupportedError(
             f"{fmt} spans more than {LARGEST.bit_length() - 1} bits, too many for constants in an adder graph",
-            hint="a reuse of 2 and more stores weights in memory: --reuse 2; or fewer exponent bits",
+            hint=f"{STORED_INSTEAD}; or fewer exponent bits",
         )
     return np.rint(values).astype(np.int64)
 

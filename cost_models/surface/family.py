@@ -80,7 +80,8 @@ class Family:
     columns : axis columns of a unit's parameters; the parameters themselves where it is None.
     places : of axis columns, coordinates in which near units resemble each other; those of the axes where it is None.
     only : values of parameters that are not axes, which a unit needs to belong here.
-    sides : axes of one operand and, at the same place, of the other, where swapping operands makes the same unit.
+    sides : axes of one operand and, at the same place, of the other, where swapping signed operands makes the same
+        unit, and swapping others one much like it.
     kin : surfaces whose units obey the same law, each with its axis columns in the words of `features`; rows of those
         units help to fit the law, so that it is known where one family alone has no rows.
     words : what the axes mean, for tables.
