@@ -1,0 +1,71 @@
+"""How libraries compute a product or a convolution, as the time that the datasheet leaves for it.
+
+    implicit GEMM   ceil(blocks / SMs) waves of one tile's products, blocks = count ceil(rows / R) ceil(cols / C)
+    split K         the same with the depth shared among s blocks, whose partial sums are written and read
+    Winograd F(m)   (m + 2)^2 products of ceil(out_h / m) ceil(out_w / m) tiles a plane instead of 9 m^2
+    direct          one output element a lane, for depthwise convolutions
+
+Tiles of 128 to 32 are those of CUTLASS's and cuDNN's kernels (names and grids of the kernels in the NeuSight tables:
+sgemm 128x128, 128x64, 128x32, 64x64, 32x32; Winograd by sgemm 36 products of 4 x 4 outputs). Idle tile slots of the
+last wave and idle parts of tiles cost full time (CUTLASS documentation, "wave quantization").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim.core.devices import Gpu
+from hwsim.latency.shapes import CLASSES
+from hwsim.latency.simulator.table import Array, KernelTable
+
+TILES = ((256, 128), (128, 128), (128, 64), (128, 32), (64, 64), (32, 32))
+SPLITS = (2, 4, 8, 16)
+WINOGRAD = (2, 4)
+_DEPTH_STEP = 8  # tiles walk the depth in steps of at least this
+_LANES = 64  # outputs of a thread block of a direct kernel: two warps
+CONV3X3 = CLASSES.index("conv3x3")
+ALGORITHMS = (*(f"tile{r}x{c}" for r, c in TILES), "split", *(f"winograd{m}" for m in WINOGRAD), "direct")
+
+
+def compute_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> Array:
+    """Time of each algorithm's products, one column each of `ALGORITHMS`; infinite where it does not apply.
+
+    Parameters
+    ----------
+    peak_tflops : of each row's precision.
+
+    Returns
+    -------
+    Microseconds at full rate, (rows, algorithms).
+    """
+    rate = peak_tflops * 1e6 / 2 / gpu.sms  # multiply-accumulates a microsecond on one multiprocessor
+    depth = np.ceil(table.depth / _DEPTH_STEP) * _DEPTH_STEP
+    blocks = [table.count * np.ceil(table.rows / r) * np.ceil(table.cols / c) for r, c in TILES]
+    waves = [np.ceil(b / gpu.sms) for b in blocks]
+    columns = [w * (r * c) * depth / rate for w, (r, c) in zip(waves, TILES, strict=True)]
+    columns.append(_split(table, gpu, rate, depth, blocks))
+    columns += [_winograd(table, gpu, rate, m) for m in WINOGRAD]
+    lanes = np.ceil(table.count * table.rows * table.cols / (_LANES * gpu.sms)) * _LANES
+    columns.append(lanes * table.depth / rate)
+    return np.stack(columns, axis=1)
+
+
+def _split(table: KernelTable, gpu: Gpu, rate: Array, depth: Array, blocks: list[Array]) -> Array:
+    """The fastest of all tiles with the depth in parts, the partial sums going through DRAM."""
+    partial = 2 * 4 * table.count * table.rows * table.cols / (gpu.dram_gbps_spec * 1e3)  # fp32, out and in again
+    best = np.full(len(table), np.inf)
+    for s in SPLITS:
+        part = np.ceil(depth / s / _DEPTH_STEP) * _DEPTH_STEP
+        for b, (r, c) in zip(blocks[1:], TILES[1:], strict=True):
+            best = np.minimum(best, np.ceil(b * s / gpu.sms) * (r * c) * part / rate + s * partial)
+    return best
+
+
+def _winograd(table: KernelTable, gpu: Gpu, rate: Array, m: int) -> Array:
+    """Products of the transformed tiles, and the transforms' traffic."""
+    tiles = table.images * np.ceil(table.out_h / m) * np.ceil(table.out_w / m)
+    points = (m + 2) ** 2
+    blocks = points * np.ceil(tiles / 64) * np.ceil(table.cols / 64)
+    products = np.ceil(blocks / gpu.sms) * 64 * 64 * table.cin / rate
+    traffic = points * tiles * (table.cin + table.cols) * table.width_bytes / (gpu.dram_gbps_spec * 1e3)
+    return np.where(table.kind == CONV3X3, products + traffic, np.inf)
