@@ -54,12 +54,14 @@ def write(path: Path, rows: Iterable[Measurement]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for row in rows:
-            shape = [getattr(row.shape, name) for name in _SHAPE] if row.shape else [NETWORK, *[""] * (len(_SHAPE) - 1)]
-            text = [getattr(row, name) for name in _TEXT]
-            writer.writerow(
-                [*text, row.batch, *shape, f"{row.latency_us:.3f}", f"{row.spread:.4f}", row.samples, row.source]
-            )
+        writer.writerows(cells(row) for row in rows)
+
+
+def cells(row: Measurement) -> list[str | int]:
+    """A measurement as the fields of its line, in the order of `COLUMNS`; latencies to a nanosecond."""
+    shape = [getattr(row.shape, name) for name in _SHAPE] if row.shape else [NETWORK, *[""] * (len(_SHAPE) - 1)]
+    text = [getattr(row, name) for name in _TEXT]
+    return [*text, row.batch, *shape, f"{row.latency_us:.3f}", f"{row.spread:.4f}", row.samples, row.source]
 
 
 def read(path: Path) -> list[Measurement]:
