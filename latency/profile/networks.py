@@ -57,9 +57,10 @@ def timm_builder(spec: Spec) -> tuple[nn.Module, Size]:
     """A network of timm with random weights, and the size of one input. Networks of a fixed size are told theirs."""
     import timm
 
-    size = tuple(timm.get_pretrained_cfg(spec.name).input_size) if spec.side == 0 else (3, spec.side, spec.side)
     if spec.side == 0:
-        return timm.create_model(spec.name, pretrained=False), size
+        module = timm.create_model(spec.name, pretrained=False)
+        return module, tuple(module.pretrained_cfg["input_size"])
+    size = (3, spec.side, spec.side)
     try:
         return timm.create_model(spec.name, pretrained=False, img_size=spec.side), size
     except TypeError:  # convolutional networks take any size, and no such argument
