@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,15 +119,15 @@ class CudaTimer:
 
     def _graph(self, call: Call, budget_us: float, estimate_us: float) -> Sample:
         length = int(min(max(_GRAPH_US / estimate_us, 2), _LONGEST_GRAPH)) if estimate_us < _GRAPH_US else 1
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         self.stream.synchronize()
         # `torch.cuda.graph` would empty the allocator's cache at every capture
-        graph.capture_begin(capture_error_mode="thread_local")
+        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
         try:
             for _ in range(length):
                 call()
         finally:
-            graph.capture_end()
+            _end_capture(graph, pool)
         try:
             return self._back_to_back(graph.replay, length, repetitions(budget_us, length * estimate_us))
         finally:
@@ -148,3 +150,19 @@ class CudaTimer:
         while len(self._events) < count:
             self._events.append(torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
         return self._events[:count]
+
+
+def _end_capture(graph: torch.cuda.CUDAGraph, pool: Any) -> None:
+    """End a capture. Where the call that was captured broke it, torch leaves allocator and generator in the capture:
+    later tensors would go to the graph's memory and random numbers would fail, so that both are taken out of it."""
+    try:
+        graph.capture_end()
+    except RuntimeError:
+        device = torch.cuda.current_device()
+        with suppress(RuntimeError, AttributeError):
+            torch._C._cuda_endAllocateToPool(device, pool)
+            torch._C._cuda_releasePool(device, pool)
+        with suppress(RuntimeError, AttributeError):
+            fresh = torch.Generator(f"cuda:{device}").graphsafe_get_state()
+            torch.cuda.default_generators[device].graphsafe_set_state(fresh)
+        raise

@@ -58,7 +58,7 @@ class FakeGraph:
     def __init__(self) -> None:
         self.kernels: list[float] = []
 
-    def capture_begin(self, capture_error_mode: str) -> None:
+    def capture_begin(self, pool: object, capture_error_mode: str) -> None:
         GPU.capturing = self
 
     def capture_end(self) -> None:
@@ -84,6 +84,8 @@ def timer(monkeypatch: pytest.MonkeyPatch) -> CudaTimer:
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "stream", fake_stream_context)
     monkeypatch.setattr(torch.cuda, "default_stream", FakeStream)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(FakeGraph, "refused", False)
     return CudaTimer(FakeStream())  # type: ignore[arg-type]
 
