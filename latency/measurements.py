@@ -51,16 +51,18 @@ class Measurement:
 
 
 def write(path: Path, rows: Iterable[Measurement]) -> None:
-    """Write measurements, a row each, latencies to a picosecond."""
+    """Write measurements, a row each."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for row in rows:
-            shape = [getattr(row.shape, name) for name in _SHAPE] if row.shape else [NETWORK, *[""] * (len(_SHAPE) - 1)]
-            text = [getattr(row, name) for name in _TEXT]
-            writer.writerow(
-                [*text, row.batch, *shape, f"{row.latency_us:.6f}", f"{row.spread:.4f}", row.samples, row.source]
-            )
+        writer.writerows(cells(row) for row in rows)
+
+
+def cells(row: Measurement) -> list[str | int]:
+    """A row as the cells of a table, in the order of `COLUMNS`; latencies to a picosecond."""
+    shape = [getattr(row.shape, name) for name in _SHAPE] if row.shape else [NETWORK, *[""] * (len(_SHAPE) - 1)]
+    text = [getattr(row, name) for name in _TEXT]
+    return [*text, row.batch, *shape, f"{row.latency_us:.6f}", f"{row.spread:.4f}", row.samples, row.source]
 
 
 def read(path: Path) -> list[Measurement]:
@@ -71,10 +73,10 @@ def read(path: Path) -> list[Measurement]:
     InputError
         For a file that is not such a table; the error names file, line and column.
     """
-    return [_row(values, where) for values, where in cells(path, COLUMNS, [c for c in COLUMNS if c not in _OPTIONAL])]
+    return [_row(values, where) for values, where in lines_of(path, COLUMNS, [c for c in COLUMNS if c not in _OPTIONAL])]
 
 
-def cells(path: Path, known: Sequence[str], wanted: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
+def lines_of(path: Path, known: Sequence[str], wanted: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
     """The rows of a CSV file with their place (`file:line`), empty cells left out.
 
     Parameters

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hwsim.core.errors import InputError, nearest
 from hwsim.latency.importers.imported import PRECISIONS, Imported, Labels, wanted
-from hwsim.latency.measurements import COLUMNS, NETWORK, Measurement, cells, number, read, whole
+from hwsim.latency.measurements import COLUMNS, NETWORK, Measurement, lines_of, number, read, whole
 from hwsim.latency.shapes import KernelShape, conv, linear, matmul, memory
 
 OWN, EASY = "hwsim table", "CSV with op and latency"
@@ -41,7 +41,7 @@ def read_csv(path: Path, labels: Labels) -> Imported:
         hint = f"keep one of {', '.join(units)}"
         raise InputError(f"{len(units)} columns of latencies", where=str(path), hint=hint)
     rows = []
-    for given, where in cells(path, _KNOWN, ("op", units[0] if units else "latency_us")):
+    for given, where in lines_of(path, _KNOWN, ("op", units[0] if units else "latency_us")):
         rows.append(_row(given, units[0], labels, where))
     return Imported(EASY, tuple(rows))
 
