@@ -123,7 +123,7 @@ def _from_timm(spec: str, shape: tuple[int, ...] | None) -> ModelSource:
     where = f"timm:{spec}"
     if question and wish != "random":
         raise InputError(f"no choice named {wish!r}", where=where, hint=f"timm:{name} or timm:{name}?random")
-    timm = _import_timm(where)
+    timm = import_timm(where)
     if name not in timm.list_models():
         raise InputError(f"timm has no model named {name!r}", where=where, hint=nearest(name, timm.list_models()))
     try:
@@ -149,7 +149,7 @@ def _timm_model(timm: Any, name: str, pretrained: bool, shape: tuple[int, ...] |
         return timm.create_model(name, pretrained=pretrained).eval()
 
 
-def _import_timm(where: str) -> Any:
+def import_timm(where: str) -> Any:
     """timm, which imports torchvision; that fails where torchvision's operators were built for another torch.
 
     Its Python part then asks for two operators that its binary would have declared. Classification networks use

@@ -82,6 +82,15 @@ class ConformalQuantiles:
             q[:, low], q[:, high] = q[:, low] - by, q[:, high] + by
         return np.sort(q, axis=1)
 
+    def of_group(self, quantiles: Floats, label: str) -> Floats:
+        """`calibrated` for rows that all belong to one group."""
+        q = quantiles.copy()
+        shifts = self.shifts.get(label, self.shifts[_ALL])
+        for by, (low, high) in zip(shifts, central_pairs(self.levels), strict=True):
+            q[:, low] -= by
+            q[:, high] += by
+        return np.sort(q, axis=1)
+
     def as_dict(self) -> dict[str, Any]:
         """JSON without infinities: a shift that no rank reaches is None."""
         finite = {k: [s if isfinite(s) else None for s in v] for k, v in self.shifts.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ from hwsim.latency.simulator.table import Array, KernelTable
 RATIOS = (
     "log compute over launch", "log memory over launch", "log compute over memory",
     *(f"log {name} over compute" for name in ALGORITHMS), "log best algorithm over compute",
+    *(f"log time by {name} over time by the best" for name in ALGORITHMS),
     *(f"log blocks {r}x{c} over multiprocessors" for r, c in TILES),
     "share written", "share of weights", "share read", "log bytes over L2", "log weights over L2",
 )  # fmt: skip
@@ -23,35 +26,53 @@ SHAPES = (
 NAMES = RATIOS + SHAPES
 
 
-def ratios(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Array) -> NDArray[np.float32]:
-    """Columns `NAMES` for every kernel.
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """Kernels on a GPU by rule.
+
+    Attributes
+    ----------
+    compute_us, memory_us : products at the peak, data once through DRAM.
+    time_us : by the best algorithm: products, data and launch one after another.
+    ratios : columns `NAMES`.
+    """
+
+    compute_us: Array
+    memory_us: Array
+    time_us: Array
+    ratios: NDArray[np.float32]
+
+
+def simulate(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Array) -> Simulated:
+    """Times and ratios of every kernel.
 
     Parameters
     ----------
     peak_tflops : of each row's precision.
     launch_us : what a launch costs, by row.
     """
-    return _columns(table, gpu, compute_us(table, gpu, peak_tflops), ideal_us(table, gpu, peak_tflops), launch_us)
-
-
-def ideal_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> tuple[Array, Array]:
-    """Products at the peak, and data once through DRAM: microseconds at the datasheet's rates."""
-    return 2 * table.macs / (peak_tflops * 1e6), table.bytes_moved / (gpu.dram_gbps_spec * 1e3)
+    algorithms = compute_us(table, gpu, peak_tflops)
+    products = table.macs > 0
+    compute = 2 * table.macs / (peak_tflops * 1e6)
+    memory = table.bytes_moved / (gpu.dram_gbps_spec * 1e3)
+    rest = memory + launch_us
+    time = np.where(products, algorithms.min(axis=1), 0.0) + rest
+    return Simulated(compute, memory, time, _columns(table, gpu, algorithms, (compute, memory, time), launch_us))
 
 
 def _columns(
-    table: KernelTable, gpu: Gpu, algorithms: Array, ideal: tuple[Array, Array], launch_us: Array
+    table: KernelTable, gpu: Gpu, algorithms: Array, ideal: tuple[Array, Array, Array], launch_us: Array
 ) -> NDArray[np.float32]:
-    compute, memory = ideal
+    compute, memory, time = ideal
     products = np.maximum(compute, 1e-9)
     moved = np.maximum(table.read_elements + table.write_elements + table.weight_elements, 1.0)
     l2 = gpu.l2_mb * 1e6
     blocks = [table.count * np.ceil(table.rows / r) * np.ceil(table.cols / c) for r, c in TILES]
+    in_turn = (algorithms + (memory + launch_us)[:, None]) / time[:, None]
     columns = [
         _log(compute / launch_us, -6, 12), _log(memory / launch_us, -6, 12), _log(compute / memory, -8, 8),
-        *(_log(algorithms[:, i] / products, -3, 6) for i in range(algorithms.shape[1])),
-        _log(algorithms.min(axis=1) / products, -3, 6),
-        *(_log(b / gpu.sms, -6, 10) for b in blocks),
+        *_log(algorithms / products[:, None], -3, 6).T, _log(algorithms.min(axis=1) / products, -3, 6),
+        *_log(in_turn, 0, 4).T, *(_log(b / gpu.sms, -6, 10) for b in blocks),
         table.write_elements / moved, table.weight_elements / moved, table.read_elements / moved,
         _log(table.bytes_moved / l2, -10, 8), _log(table.weight_elements * table.width_bytes / l2, -10, 8),
         *(np.log2(np.maximum(c, 1)) for c in (
@@ -62,4 +83,4 @@ def _columns(
 
 
 def _log(values: Array, low: float, high: float) -> Array:
-    return np.clip(np.log(np.maximum(values, 1e-30)), low, high)
+    return np.asarray(np.clip(np.log(np.maximum(values, 1e-30)), low, high))

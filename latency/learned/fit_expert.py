@@ -1,0 +1,170 @@
+"""How an expert is fitted: offsets and trees on folds 0 to 7, what they leave over on folds that they did not see.
+
+Residuals come from four fits that each leave a quarter of the folds out. Folds 0 to 4 of them make the base laws of
+the spread, fold 5 their aggregation, folds 6 and 7 the conformal shifts; folds 8 and 9 are never touched here. Folds are
+of shapes: a shape is on one side on all devices. scikit-learn is imported inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.latency.learned.expert import Expert, Setting, features, label_of
+from hwsim.latency.learned.spread import LEVELS, Spread
+from hwsim.latency.shapes import CLASSES
+from hwsim.latency.simulator.ratios import RATIOS
+from hwsim.latency.simulator.table import Array, KernelTable
+from hwsim.stats.conformal_quantiles import ConformalQuantiles
+from hwsim.stats.oblivious_boosting import ObliviousBoosting, ObliviousTrees
+from hwsim.stats.quantile_aggregation import QuantileAggregation
+
+_FLOOR = 0.01  # quantile of times that stands for the cost of a launch
+_SHRINK_ROWS = 10.0  # rows' worth of the common offset in that of a device
+_SMALL = 1e-3  # of absolute log residuals, before their logarithm is taken
+_LINE_ROWS = 4000
+_EDGE = 0.002  # share of the training rows outside the range on either side
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Kernels measured in one setting: times without drift, and the fold of each row's shape."""
+
+    setting: Setting
+    table: KernelTable
+    latency_us: Array
+    fold: NDArray[np.int64]
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Sample:
+        return replace(self, table=self.table[rows], latency_us=self.latency_us[rows], fold=self.fold[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Sizes of an expert's trees."""
+
+    trees: ObliviousBoosting = ObliviousBoosting(trees=500, depth=6, rate=0.08, feature_share=0.3)
+    members: int = 1
+
+
+def fit_expert(
+    name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[Sample], recipe: Recipe | None = None
+) -> Expert:
+    """Fit on folds 0 to 7 of the samples."""
+    how = recipe or Recipe()
+    train = [s[s.fold < 8] for s in samples]
+    bare = _centred(name, runtime, kinds, train)
+    x, residual, label, fold = _rows(bare, train)
+    trees = _ensemble(how, x, residual)
+    left = np.empty(len(residual))
+    for part in range(4):
+        out = fold // 2 == part
+        left[out] = residual[out] - np.mean([t.predict(x[out]) for t in _ensemble(how, x[~out], residual[~out])], axis=0)
+    n = len(RATIOS)
+    low, high = np.quantile(x[:, :n], [_EDGE, 1 - _EDGE], axis=0).astype(np.float32)
+    return replace(bare, trees=trees, low=low, high=high, spread=_spread(x, left, label, fold))
+
+
+def _centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[Sample]) -> Expert:
+    """An expert without trees: floors and offsets."""
+    floors: dict[str, float] = {}
+    relative: dict[str, list[float]] = {}
+    for sample in samples:
+        for kind in np.unique(sample.table.kind):
+            rows = sample.table.kind == kind
+            floor = float(np.quantile(sample.latency_us[rows], _FLOOR))
+            label = label_of(sample.setting, CLASSES[kind])
+            floors[label] = min(floor, floors.get(label, floor))
+            for key in (f"{sample.setting.precision}/{CLASSES[kind]}", CLASSES[kind], ""):
+                relative.setdefault(key, []).append(floor / sample.setting.gpu.launch_us[runtime])
+    floors |= {key: float(np.exp(np.mean(np.log(values)))) for key, values in relative.items()}
+    width = len(RATIOS)
+    edge = np.zeros(width, dtype=np.float32)
+    bare = Expert(name, runtime, kinds, floors, {"": 0.0}, (), edge, edge, _no_spread())
+    _, residual, label, _ = _rows(bare, samples)
+    return replace(bare, offsets=_offsets(residual, label))
+
+
+def _offsets(residual: Array, label: NDArray[np.str_]) -> dict[str, float]:
+    """Medians by device, precision and kind, shrunk to that of precision and kind, which weighs devices the same."""
+    own = {str(k): float(np.median(residual[label == k])) for k in np.unique(label)}
+    found = {"": float(np.median(list(own.values())))}
+    for depth in (2, 1):  # kind, then precision/kind
+        groups: dict[str, list[float]] = {}
+        for key, value in own.items():
+            groups.setdefault("/".join(key.split("/")[depth:]), []).append(value)
+        found |= {key: float(np.median(values)) for key, values in groups.items()}
+    for key, value in own.items():
+        n = float((label == key).sum())
+        common = found[key.partition("/")[2]]
+        found[key] = common + (value - common) * n / (n + _SHRINK_ROWS)
+    return found
+
+
+def _rows(expert: Expert, samples: Sequence[Sample]) -> tuple[NDArray[np.float32], Array, NDArray[np.str_], NDArray[np.int64]]:
+    """Features, residual log times, labels and folds of all samples."""
+    parts = []
+    for s in samples:
+        simulated = expert.simulated(s.table, s.setting)
+        labels = np.array([label_of(s.setting, kind) for kind in CLASSES])[s.table.kind]
+        offset = expert._by_kind(expert.offsets, s.setting)[s.table.kind]
+        residual = np.log(s.latency_us) - np.log(simulated.time_us) - offset
+        parts.append((features(simulated, s.table, s.setting), residual, labels, s.fold))
+    x, residual, label, fold = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return x, residual, label, fold
+
+
+def _ensemble(how: Recipe, x: NDArray[np.float32], residual: Array) -> tuple[ObliviousTrees, ...]:
+    return tuple(replace(how.trees, seed=seed).fit(x, residual) for seed in range(how.members))
+
+
+def _spread(x: NDArray[np.float32], left: Array, label: NDArray[np.str_], fold: NDArray[np.int64]) -> Spread:
+    """Quantiles of out-of-fold residuals."""
+    base, mixed, shifted = fold <= 4, fold == 5, fold >= 6
+    size = np.log(np.abs(left[base]) + _SMALL)
+    scale = ObliviousBoosting(trees=80, depth=4, rate=0.1, feature_share=0.3).fit(x[base], size)
+    shape = np.quantile(left[base] / np.exp(scale.predict(x[base])), LEVELS)
+    tables = {str(k): np.quantile(left[base & (label == k)], LEVELS) for k in np.unique(label) if (base & (label == k)).any()}
+    tables[""] = np.quantile(left[base], LEVELS)
+    mean, deviation = x[base].mean(axis=0), x[base].std(axis=0) + 1e-6
+    lines = _lines(np.clip((x[base] - mean) / deviation, -3, 3), left[base])
+    standard = (mean.astype(np.float64), deviation.astype(np.float64))
+    found = Spread(
+        LEVELS, tables, scale, shape, lines, standard, QuantileAggregation(LEVELS), ConformalQuantiles(LEVELS, {"": (0.0, 0.0)})
+    )
+    found.aggregation.fit(_base_of(found, x[mixed], label[mixed]), left[mixed])
+    quantiles = found.aggregation.predict(_base_of(found, x[shifted], label[shifted]))
+    return replace(found, conformal=ConformalQuantiles.fit(left[shifted], quantiles, LEVELS, label[shifted]))
+
+
+def _base_of(spread: Spread, x: NDArray[np.float32], label: NDArray[np.str_]) -> dict[str, Array]:
+    found = {name: np.empty((len(x), len(LEVELS))) for name in ("table", "scale", "lines")}
+    for key in np.unique(label):
+        rows = label == key
+        for name, values in spread.base(x[rows], str(key)).items():
+            found[name][rows] = values
+    return found
+
+
+def _lines(z: NDArray[np.floating], left: Array) -> Array:
+    """Linear quantile regression of every level on at most `_LINE_ROWS` evenly spaced rows."""
+    from sklearn.linear_model import QuantileRegressor
+
+    step = max(1, len(z) // _LINE_ROWS)
+    lines = [
+        QuantileRegressor(quantile=level, alpha=1e-3, solver="highs").fit(z[::step], left[::step]) for level in LEVELS
+    ]
+    return np.vstack([np.stack([m.coef_ for m in lines], axis=1), [m.intercept_ for m in lines]])
+
+
+def _no_spread() -> Spread:
+    none = np.zeros((0, 1), dtype=np.float32)
+    trees = ObliviousTrees(none.astype(np.int16), none, none, 0.0)
+    zero = np.zeros(len(LEVELS))
+    return Spread(
+        LEVELS, {"": zero}, trees, zero, np.zeros((1, len(LEVELS))), (zero, zero), QuantileAggregation(LEVELS),
+        ConformalQuantiles(LEVELS, {"": (0.0, 0.0)}),
+    )  # fmt: skip
