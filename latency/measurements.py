@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 from hwsim.core.errors import InputError, nearest
 from hwsim.latency.shapes import CLASSES, KernelShape
@@ -16,6 +17,8 @@ _TEXT = ("device", "runtime", "precision", "layout", "operator", "name")
 COLUMNS = (*_TEXT, "batch", *_SHAPE, "latency_us", "spread", "samples", "source")
 _OPTIONAL = {"layout": "nchw", "operator": "", "name": "", "spread": "0", "samples": "1", "source": ""}
 
+N = TypeVar("N", int, float)
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -24,9 +27,11 @@ class Measurement:
     Attributes
     ----------
     device : name of the GPU (or CPU) as its device file says it.
-    runtime, precision, layout : `eager|compiled|tensorrt`, `fp32|tf32|fp16|bf16|int8`, `nchw|nhwc`.
+    runtime, precision, layout : `eager|compiled|tensorrt`, or of `hwsim profile` `eager|eager-queued|graph`
+        (`hwsim.latency.profile.timing`); `fp32|tf32|fp16|bf16|int8`; `nchw|nhwc`.
     operator : what ran: `conv2d`, `linear`, `matmul`, `relu`, `layer_norm`, ..., or `network`.
-    name : of a network its MODEL string (`timm:resnet50`); of a kernel what the measurement called it.
+    name : of a network its MODEL string (`timm:resnet50`), and `@` with the side of its images in pixels where that
+        was noted (`timm:resnet50@224`); of a kernel what the measurement called it.
     batch : images of the launch.
     shape : of the kernel at batch 1; None for a network.
     latency_us : median time of a launch, or of a whole network.
@@ -93,31 +98,44 @@ def _check_columns(columns: Sequence[str], path: Path) -> None:
 
 def _row(values: dict[str, str], where: str) -> Measurement:
     given = _OPTIONAL | {key: value for key, value in values.items() if value not in ("", None)}
-    text = [given.get(name, "") for name in _TEXT]
+    device, runtime, precision, layout, operator, name = (given.get(column, "") for column in _TEXT)
     return Measurement(
-        *text,
-        _number(given, "batch", where, whole=True),
+        device,
+        runtime,
+        precision,
+        layout,
+        operator,
+        name,
+        _whole(given, "batch", where),
         None if given.get("kind") == NETWORK else _shape(given, where),
-        _number(given, "latency_us", where),
-        _number(given, "spread", where, zero=True),
-        _number(given, "samples", where, whole=True),
+        _real(given, "latency_us", where),
+        _real(given, "spread", where, zero=True),
+        _whole(given, "samples", where),
         given["source"],
-    )  # type: ignore[call-arg, arg-type]
+    )
 
 
 def _shape(given: dict[str, str], where: str) -> KernelShape:
     kind = given.get("kind", "")
     if kind not in CLASSES:
         raise InputError(f"kind = {kind!r}", where=where, hint=nearest(kind, (*CLASSES, NETWORK)))
-    return KernelShape(kind, *(_number(given, name, where, whole=True, zero=True) for name in _SHAPE[1:]))  # type: ignore[arg-type]
+    return KernelShape(kind, *(_whole(given, name, where, zero=True) for name in _SHAPE[1:]))
 
 
-def _number(given: dict[str, str], name: str, where: str, whole: bool = False, zero: bool = False) -> float | int:
-    words = ("a whole number" if whole else "a number") + (" from 0 up" if zero else " above 0")
+def _whole(given: dict[str, str], name: str, where: str, zero: bool = False) -> int:
+    return _number(int, given, name, where, "a whole number", zero)
+
+
+def _real(given: dict[str, str], name: str, where: str, zero: bool = False) -> float:
+    return _number(float, given, name, where, "a number", zero)
+
+
+def _number(kind: Callable[[str], N], given: dict[str, str], name: str, where: str, words: str, zero: bool) -> N:
+    hint = f"{words} {'from 0 up' if zero else 'above 0'} is wanted"
     try:
-        value = int(given[name]) if whole else float(given[name])
+        value = kind(given[name])
     except (KeyError, ValueError):
-        raise InputError(f"{name} = {given.get(name, '')!r}", where=where, hint=f"{words} is wanted") from None
+        raise InputError(f"{name} = {given.get(name, '')!r}", where=where, hint=hint) from None
     if not (value > 0 or (zero and value == 0)) or value == float("inf"):
-        raise InputError(f"{name} = {value}", where=where, hint=f"{words} is wanted")
+        raise InputError(f"{name} = {value}", where=where, hint=hint)
     return value

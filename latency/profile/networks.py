@@ -58,7 +58,7 @@ def timm_builder(spec: Spec) -> tuple[nn.Module, Size]:
     import timm
 
     if spec.side == 0:
-        module = timm.create_model(spec.name, pretrained=False)
+        module: Any = timm.create_model(spec.name, pretrained=False)
         return module, tuple(module.pretrained_cfg["input_size"])
     size = (3, spec.side, spec.side)
     try:
