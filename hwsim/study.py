@@ -45,7 +45,12 @@ def write_outputs(record: RunRecord) -> Path:
     """Everything that people read, from the record alone; each file appears whole or not at all."""
     study = study_of(record)
     write_tables(study, record.run_dir)
-    return write_report(study, record.run_dir, macs=_mac_costs(record))
+    latencies = None
+    if record.gpus:
+        from hwsim.latency_sweep import study_latencies
+
+        latencies = study_latencies(record)
+    return write_report(study, record.run_dir, macs=_mac_costs(record), latencies=latencies)
 
 
 def study_of(record: RunRecord) -> Study:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
 
 from hwsim.core.errors import InputError, nearest
 from hwsim.latency.shapes import CLASSES, KernelShape
@@ -14,10 +13,9 @@ from hwsim.latency.shapes import CLASSES, KernelShape
 NETWORK = "network"
 _SHAPE = tuple(f.name for f in fields(KernelShape))
 _TEXT = ("device", "runtime", "precision", "layout", "operator", "name")
+_NEEDED = ("device", "runtime", "precision")
 COLUMNS = (*_TEXT, "batch", *_SHAPE, "latency_us", "spread", "samples", "source")
 _OPTIONAL = {"layout": "nchw", "operator": "", "name": "", "spread": "0", "samples": "1", "source": ""}
-
-N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +53,18 @@ class Measurement:
 
 
 def write(path: Path, rows: Iterable[Measurement]) -> None:
-    """Write measurements, a row each, latencies to a nanosecond."""
-    with path.open("w", newline="") as file:
+    """Write measurements, a row each."""
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows(cells(row) for row in rows)
 
 
 def cells(row: Measurement) -> list[str | int]:
-    """A measurement as the fields of its line, in the order of `COLUMNS`; latencies to a nanosecond."""
+    """A row as the cells of a table, in the order of `COLUMNS`; latencies to a picosecond."""
     shape = [getattr(row.shape, name) for name in _SHAPE] if row.shape else [NETWORK, *[""] * (len(_SHAPE) - 1)]
     text = [getattr(row, name) for name in _TEXT]
-    return [*text, row.batch, *shape, f"{row.latency_us:.3f}", f"{row.spread:.4f}", row.samples, row.source]
+    return [*text, row.batch, *shape, f"{row.latency_us:.6f}", f"{row.spread:.4f}", row.samples, row.source]
 
 
 def read(path: Path) -> list[Measurement]:
@@ -77,65 +75,99 @@ def read(path: Path) -> list[Measurement]:
     InputError
         For a file that is not such a table; the error names file, line and column.
     """
+    return [
+        _row(values, where) for values, where in lines_of(path, COLUMNS, [c for c in COLUMNS if c not in _OPTIONAL])
+    ]
+
+
+def lines_of(path: Path, known: Sequence[str], wanted: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
+    """The rows of a CSV file with their place (`file:line`), empty cells left out.
+
+    Parameters
+    ----------
+    known, wanted : the columns that there may be and must be.
+    """
     try:
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            _check_columns(columns, path)
-            return [_row(values, f"{path}:{reader.line_num}") for values in reader]
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(list(reader.fieldnames or ()), path, known, wanted)
+            for values in reader:
+                where = f"{path}:{reader.line_num}"
+                if None in values:
+                    raise InputError("more cells than columns", where=where, hint="quote cells that hold a comma")
+                yield {name: value for name, value in values.items() if value}, where
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(str(error), where=str(path), hint="a CSV table of measurements is wanted") from None
 
 
-def _check_columns(columns: Sequence[str], path: Path) -> None:
+def _check_columns(columns: Sequence[str], path: Path, known: Sequence[str], wanted: Sequence[str]) -> None:
     for name in columns:
-        if name not in COLUMNS:
-            raise InputError(f"unknown column {name!r}", where=str(path), hint=nearest(name, COLUMNS))
-    for name in COLUMNS:
-        if name not in columns and name not in _OPTIONAL:
-            raise InputError(f"column {name!r} is missing", where=str(path), hint=f"wanted: {', '.join(COLUMNS)}")
+        if name not in known:
+            raise InputError(f"unknown column {name!r}", where=str(path), hint=nearest(name, known))
+        if columns.count(name) > 1:
+            raise InputError(f"column {name!r} is there twice", where=str(path), hint="remove one")
+    for name in wanted:
+        if name not in columns:
+            raise InputError(f"column {name!r} is missing", where=str(path), hint=f"wanted: {', '.join(wanted)}")
 
 
 def _row(values: dict[str, str], where: str) -> Measurement:
-    given = _OPTIONAL | {key: value for key, value in values.items() if value not in ("", None)}
-    device, runtime, precision, layout, operator, name = (given.get(column, "") for column in _TEXT)
+    given = _OPTIONAL | values
+    for name in _NEEDED:
+        if name not in given:
+            raise InputError(_cell(given, name), where=where, hint=f"every row says its {', '.join(_NEEDED)}")
     return Measurement(
-        device,
-        runtime,
-        precision,
-        layout,
-        operator,
-        name,
-        _whole(given, "batch", where),
-        None if given.get("kind") == NETWORK else _shape(given, where),
-        _real(given, "latency_us", where),
-        _real(given, "spread", where, zero=True),
-        _whole(given, "samples", where),
-        given["source"],
+        device=given["device"],
+        runtime=given["runtime"],
+        precision=given["precision"],
+        layout=given["layout"],
+        operator=given["operator"],
+        name=given["name"],
+        batch=whole(given, "batch", where),
+        shape=None if given.get("kind") == NETWORK else _shape(given, where),
+        latency_us=number(given, "latency_us", where),
+        spread=number(given, "spread", where, zero=True),
+        samples=whole(given, "samples", where),
+        source=given["source"],
     )
 
 
 def _shape(given: dict[str, str], where: str) -> KernelShape:
-    kind = given.get("kind", "")
-    if kind not in CLASSES:
-        raise InputError(f"kind = {kind!r}", where=where, hint=nearest(kind, (*CLASSES, NETWORK)))
-    return KernelShape(kind, *(_whole(given, name, where, zero=True) for name in _SHAPE[1:]))
+    for kind in CLASSES:
+        if given.get("kind") == kind:
+            memory = kind == "memory"
+            return KernelShape(
+                kind, *(whole(given, n, where, zero=memory or n.endswith("_elements")) for n in _SHAPE[1:])
+            )
+    said = given.get("kind", "")
+    raise InputError(f"kind = {said!r}", where=where, hint=nearest(said, (*CLASSES, NETWORK)))
 
 
-def _whole(given: dict[str, str], name: str, where: str, zero: bool = False) -> int:
-    return _number(int, given, name, where, "a whole number", zero)
-
-
-def _real(given: dict[str, str], name: str, where: str, zero: bool = False) -> float:
-    return _number(float, given, name, where, "a number", zero)
-
-
-def _number(kind: Callable[[str], N], given: dict[str, str], name: str, where: str, words: str, zero: bool) -> N:
-    hint = f"{words} {'from 0 up' if zero else 'above 0'} is wanted"
+def whole(given: Mapping[str, str], name: str, where: str, zero: bool = False) -> int:
+    """A cell as a whole number above 0, or from 0 up; InputError otherwise."""
     try:
-        value = kind(given[name])
-    except (KeyError, ValueError):
-        raise InputError(f"{name} = {given.get(name, '')!r}", where=where, hint=hint) from None
-    if not (value > 0 or (zero and value == 0)) or value == float("inf"):
-        raise InputError(f"{name} = {value}", where=where, hint=hint)
+        value = int(given.get(name, ""))
+    except ValueError:
+        value = -1
+    if value < 0 or (value == 0 and not zero):
+        raise InputError(_cell(given, name), where=where, hint=f"a whole number {_least(zero)} is wanted")
     return value
+
+
+def number(given: Mapping[str, str], name: str, where: str, zero: bool = False) -> float:
+    """A cell as a finite number above 0, or from 0 up; InputError otherwise."""
+    try:
+        value = float(given.get(name, ""))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf") or (value == 0 and not zero):
+        raise InputError(_cell(given, name), where=where, hint=f"a number {_least(zero)} is wanted")
+    return value
+
+
+def _cell(given: Mapping[str, str], name: str) -> str:
+    return f"{name} = {given[name]!r}" if name in given else f"{name} is empty"
+
+
+def _least(zero: bool) -> str:
+    return "from 0 up" if zero else "above 0"

@@ -1,6 +1,7 @@
 """What a study found, for people: tables, figures and the one-file HTML page."""
 
 from hwsim.reports.answer import answer_lines
+from hwsim.reports.latency_page import write_latency_page
 from hwsim.reports.page import render_page, write_report
 from hwsim.reports.resource_page import render_resource_page, write_resource_page
 from hwsim.reports.resources import MacCosts, Resources
@@ -18,6 +19,7 @@ __all__ = [
     "front_json",
     "render_page",
     "render_resource_page",
+    "write_latency_page",
     "write_report",
     "write_resource_page",
     "write_tables",

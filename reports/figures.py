@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwsim.core.design import DesignPoint, ParetoFront
 from hwsim.core.fronts import EVERYWHERE
+from hwsim.reports.drawing import drawing, si, svg_of
 from hwsim.reports.study import Study
 from hwsim.reports.style import COSTS, FAMILIES, GRID, INK, MUTED, family_style, fill
 from hwsim.reports.view import View, members, view_of
@@ -19,19 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "text.color": INK,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.7,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-    "svg.fonttype": "path",  # the figure looks the same whatever fonts the reader has
-    "figure.dpi": 100,
-}
 RASTER_FROM = 1500
 """So many background points are drawn as one picture inside the SVG, which else grows by 100 bytes a point."""
 
@@ -70,15 +58,6 @@ def plane_title(study: Study, front: ParetoFront) -> str:
     return f"{study.metric_name[:1].upper()}{study.metric_name[1:]} against {cost}"
 
 
-def inline_svg(figure: FrontFigure, label: str) -> str:
-    """The figure as an `svg` element for a page: no prolog, ids of its own, a name for screen readers."""
-    text = figure.svg[figure.svg.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'(\sid="|href="#|url\(#)', lambda m: f"{m[1]}{figure.stem}-", text)
-    text = re.sub(r'\s(?:width|height)="[\d.]+pt"', "", text, count=2)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-
-
 def _stem(front: ParetoFront, taken: set[str]) -> str:
     words = f"{front.target}-{front.objectives[1]}".lower()
     stem = base = "front-" + (re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:60] or "target")
@@ -90,24 +69,16 @@ def _stem(front: ParetoFront, taken: set[str]) -> str:
 
 
 def _draw(study: Study, front: ParetoFront, stem: str) -> FrontFigure:
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     view = view_of(study, front)
-    settings: Any = _SETTINGS | {"svg.hashsalt": stem}
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(7.2, 4.0), layout="constrained")
-        FigureCanvasAgg(figure)
+    with drawing(stem, 7.2, 4.0) as figure:
         axes = figure.add_subplot()
         _frame(axes, study, front, view)
         _points(axes, front, members(study, front), view)
         _legend(figure, {design.family for design in members(study, front)}, front)
-        svg, png = io.StringIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        svg, png = svg_of(figure), io.BytesIO()
         figure.set_layout_engine("none")  # keep the layout of the first drawing
         figure.savefig(png, format="png", dpi=160, metadata={"Software": None})
-    return FrontFigure(stem, front_title(study, front), _caption(study, front, view), svg.getvalue(), png.getvalue())
+    return FrontFigure(stem, front_title(study, front), _caption(study, front, view), svg, png.getvalue())
 
 
 def _frame(axes: Axes, study: Study, front: ParetoFront, view: View) -> None:
@@ -124,7 +95,7 @@ def _frame(axes: Axes, study: Study, front: ParetoFront, view: View) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _si(x)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: si(x)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.4g} %"))
     axes.set_xlim(*view.x)
     axes.set_ylim(*view.y)
@@ -202,10 +173,3 @@ def _caption(study: Study, front: ParetoFront, view: View) -> str:
     if view.hidden:
         text += f" {view.hidden:,} less accurate designs lie below the picture."
     return text
-
-
-def _si(value: float) -> str:
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g} {letter}"
-    return f"{value:g}"

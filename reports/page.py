@@ -11,7 +11,10 @@ from hwsim.core.design import INTERVALS, DesignPoint, ParetoFront
 from hwsim.core.fronts import EVERYWHERE, canonical_order
 from hwsim.reports.answer import answer, verdict
 from hwsim.reports.atomic import write_atomic
-from hwsim.reports.figures import FrontFigure, front_figures, inline_svg
+from hwsim.reports.drawing import inline_svg
+from hwsim.reports.figures import FrontFigure, front_figures
+from hwsim.reports.latency import Latencies
+from hwsim.reports.latency_page import latency_section
 from hwsim.reports.pagedata import DATA_LIMIT, basis, page_data
 from hwsim.reports.picks import summary
 from hwsim.reports.resources import MacCosts, heat_rows, study_blocks
@@ -21,14 +24,20 @@ from hwsim.reports.templates import FOLDER, template
 from hwsim.reports.words import cost_words, float_ends, memory_words, metric_words, pair_names, quantity
 
 
-def write_report(study: Study, folder: Path, data_limit: int = DATA_LIMIT, macs: MacCosts | None = None) -> Path:
+def write_report(
+    study: Study,
+    folder: Path,
+    data_limit: int = DATA_LIMIT,
+    macs: MacCosts | None = None,
+    latencies: Latencies | None = None,
+) -> Path:
     """Write `report.html` and `figures/front-*.svg|png` into a folder; equal studies give equal bytes.
 
     Each file is replaced in one step, the page last. Figures of an earlier report that this one does not have are
     removed. Returns the path of the page.
     """
     figures = front_figures(study)
-    page = render_page(study, figures, data_limit, macs)
+    page = render_page(study, figures, data_limit, macs, latencies)
     names = set()
     for figure in figures:
         names |= {write_atomic(folder / "figures" / f"{figure.stem}.svg", figure.svg).name}
@@ -44,8 +53,12 @@ def render_page(
     figures: Sequence[FrontFigure] | None = None,
     data_limit: int = DATA_LIMIT,
     macs: MacCosts | None = None,
+    latencies: Latencies | None = None,
 ) -> str:
-    """The page as text; every text of the study is escaped. With `macs` it holds the map of costs by format pair."""
+    """The page as text; every text of the study is escaped.
+
+    With `macs` it holds the map of costs by format pair, with `latencies` the section on GPU latency.
+    """
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
@@ -64,6 +77,7 @@ def render_page(
         resources=study_blocks(study),
         macs=macs,
         heat=heat_rows(macs) if macs else [],
+        latency=latency_section(latencies) if latencies else None,
         data=Markup(page_data(study, data_limit)),
         style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
@@ -104,7 +118,7 @@ def _static_fronts(study: Study, figures: Sequence[FrontFigure]) -> list[dict[st
         {
             "title": figure.title,
             "caption": figure.caption,
-            "svg": Markup(inline_svg(figure, escape(figure.title))),
+            "svg": Markup(inline_svg(figure.svg, figure.stem, escape(figure.title))),
             "cost": {"memory_bits": "Memory", "latency_us": "Latency"}.get(
                 front.objectives[1], COSTS[front.objectives[1]][0]
             ),

@@ -83,11 +83,11 @@ def _columns(study: Study, designs: Sequence[DesignPoint], texts: Pool) -> dict[
     for name in ("id", "seed", "memory_bits"):
         data[name] = [getattr(d, name) for d in designs]
     for name in ("metric", "metric_lo", "metric_hi"):
-        data[name] = [_number(getattr(d, name), 6) for d in designs]
+        data[name] = [json_number(getattr(d, name), 6) for d in designs]
     for name in INTERVALS:
         values: list[Interval | None] = [getattr(d, name) for d in designs]
-        data[name] = [None if v is None else _number(v.mid) for v in values]
-        ends = [None if v is None or v.lo == v.hi else [_number(v.lo), _number(v.hi)] for v in values]
+        data[name] = [None if v is None else json_number(v.mid) for v in values]
+        ends = [None if v is None or v.lo == v.hi else [json_number(v.lo), json_number(v.hi)] for v in values]
         if any(end is not None for end in ends):
             data[f"{name}_ends"] = ends
         data[f"{name}_basis"] = [None if v is None else texts.of(basis(v)) for v in values]
@@ -128,8 +128,8 @@ def _view(study: Study, front: ParetoFront, number: Mapping[str, int]) -> dict[s
         "contenders": sorted(number[d.id] for d in front.contenders),
         "knee": number.get(front.knee or ""),
         "log": view.log,
-        "x": [_number(x, 6) for x in view.x],
-        "y": [_number(y, 6) for y in view.y],
+        "x": [json_number(x, 6) for x in view.x],
+        "y": [json_number(y, 6) for y in view.y],
         "capacity": view.capacity,
     }
 
@@ -172,14 +172,14 @@ def _cell(value: Any) -> str | float | int | None:
         return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return " × ".join(_plain(item) for item in value)
-    return _number(value)
+    return json_number(value)
 
 
 def _plain(value: Any) -> str:
     return quantity(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
-def _number(value: float, digits: int = 4) -> float | int | str | None:
+def json_number(value: float, digits: int = 4) -> float | int | str | None:
     """Rounded to significant digits; whole numbers without a point; infinities as text, since JSON has none."""
     if math.isnan(value):
         return None

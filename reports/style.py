@@ -53,6 +53,24 @@ def fill(family: FamilyStyle, fits: str | None) -> str:
 CAUSE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 """The seven largest causes of a bar, in Okabe and Ito's set; all others share `OTHER_CAUSES`."""
 OTHER_CAUSES = "#9aa2ab"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStyle:
+    """Colour and marker of what bounds a kernel, as matplotlib and as plotly name the shape."""
+
+    colour: str
+    marker: str
+    symbol: str
+
+
+BOUNDS: dict[str, BoundStyle] = {
+    "compute": BoundStyle("#0072B2", "o", "circle"),
+    "memory": BoundStyle("#E69F00", "D", "diamond"),
+    "launch": BoundStyle("#8a6a9e", "s", "square"),
+}
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#59636e")
+"""Colours of lines, one a prediction; the seventh begins again with a dashed line."""
 _LIGHT, _DARK = (239, 246, 251), (0, 68, 110)
 
 

@@ -68,6 +68,25 @@ def test_predict(capfd: pytest.CaptureFixture[str]) -> None:
     assert without[0]["p_miss"] is None  # type: ignore[index]
 
 
+def test_predict_on_several_devices(capfd: pytest.CaptureFixture[str]) -> None:
+    found = document("predict zoo:mlp --device rtx3090,v100,rtx3090 --batch 1,8", capfd)
+    rows: list[dict[str, object]] = found["devices"]  # type: ignore[assignment]
+    assert [row["device"] for row in rows] == ["rtx3090", "v100"] and "batches" not in found
+    assert rows[1] == document("predict zoo:mlp --device v100 --batch 1,8", capfd)
+
+
+def test_predict_writes_its_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "latency.html"
+    found = document(f"predict zoo:mlp --device v100 --batch 1,8 --deadline-us 900 --report {page}", capfd)
+    assert found.pop("report") == str(page)
+    assert found == document("predict zoo:mlp --device v100 --batch 1,8 --deadline-us 900", capfd)
+    text = page.read_text(encoding="utf-8")
+    assert all(str(note) in text for note in found["notes"])  # type: ignore[attr-defined]
+    assert "<h1>zoo:mlp</h1>" in text and "P(miss)" in text
+    assert invoke(["predict", "zoo:mlp", "--device", "v100", "--report", str(page)]) == 0
+    assert f"report: {page}" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(("verb", "key"), [("devices", "devices"), ("parts", "parts"), ("recipes", "recipes")])
 def test_catalogues_name_their_sources(verb: str, key: str, capfd: pytest.CaptureFixture[str]) -> None:
     rows: list[dict[str, object]] = document(verb, capfd)[key]  # type: ignore[assignment]

@@ -66,6 +66,12 @@ def batches_of(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def devices_of(text: str) -> tuple[str, ...]:
+    """`v100,my.toml` as names, each once; a file whose name holds a comma is one device."""
+    names = [text] if text.endswith(".toml") and Path(text).is_file() else [name.strip() for name in text.split(",")]
+    return tuple(dict.fromkeys(names))
+
+
 def floats_of(text: str | None, option: str) -> tuple[float, ...] | None:
     """`0.5,0.5` as numbers."""
     if text is None:

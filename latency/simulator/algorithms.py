@@ -2,7 +2,8 @@
 
     implicit GEMM   ceil(blocks / SMs) waves of one tile's products, blocks = count ceil(rows / R) ceil(cols / C)
     split K         the same with the depth shared among s blocks, whose partial sums are written and read
-    Winograd F(m)   (m + 2)^2 products of ceil(out_h / m) ceil(out_w / m) tiles a plane instead of 9 m^2
+    Winograd F(m)   (m + 2)^2 products of ceil(out_h / m) ceil(out_w / m) tiles a plane instead of 9 m^2, by GEMM
+    fused Winograd  F(2) in one kernel whose blocks make 8 x 16 outputs of 32 channels
     direct          one output element a lane, for depthwise convolutions
 
 Tiles of 128 to 32 are those of CUTLASS's and cuDNN's kernels (names and grids of the kernels in the NeuSight tables:
@@ -20,11 +21,12 @@ from hwsim.latency.simulator.table import Array, KernelTable
 
 TILES = ((256, 128), (128, 128), (128, 64), (128, 32), (64, 64), (32, 32))
 SPLITS = (2, 4, 8, 16)
-WINOGRAD = (2, 4)
+WINOGRAD = ((2, 64, 64), (4, 64, 64), (4, 128, 32), (4, 32, 128))  # m, tile rows, tile columns
+_FUSED_OUTPUTS = (8, 16)  # of a block of fused Winograd; it makes them for 32 channels
 _DEPTH_STEP = 8  # tiles walk the depth in steps of at least this
 _LANES = 64  # outputs of a thread block of a direct kernel: two warps
 CONV3X3 = CLASSES.index("conv3x3")
-ALGORITHMS = (*(f"tile{r}x{c}" for r, c in TILES), "split", *(f"winograd{m}" for m in WINOGRAD), "direct")
+ALGORITHMS = (*(f"tile{r}x{c}" for r, c in TILES), "split", *(f"winograd{m}_{r}x{c}" for m, r, c in WINOGRAD), "fused", "direct")
 
 
 def compute_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> Array:
@@ -44,10 +46,21 @@ def compute_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> Array:
     waves = [np.ceil(b / gpu.sms) for b in blocks]
     columns = [w * (r * c) * depth / rate for w, (r, c) in zip(waves, TILES, strict=True)]
     columns.append(_split(table, gpu, rate, depth, blocks))
-    columns += [_winograd(table, gpu, rate, m) for m in WINOGRAD]
+    columns += [_winograd(table, gpu, rate, *variant) for variant in WINOGRAD]
+    columns.append(_fused_winograd(table, gpu, rate))
     lanes = np.ceil(table.count * table.rows * table.cols / (_LANES * gpu.sms)) * _LANES
     columns.append(lanes * table.depth / rate)
     return np.stack(columns, axis=1)
+
+
+def gemm_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> Array:
+    """Time of the products in the best of the tilings, Winograd's and direct algorithms left out; microseconds."""
+    rate = peak_tflops * 1e6 / 2 / gpu.sms
+    best = np.full(len(table), np.inf)
+    for r, c in TILES[1:]:
+        blocks = table.count * np.ceil(table.rows / r) * np.ceil(table.cols / c)
+        best = np.minimum(best, np.ceil(blocks / gpu.sms) * (r * c))
+    return best * table.depth / rate
 
 
 def _split(table: KernelTable, gpu: Gpu, rate: Array, depth: Array, blocks: list[Array]) -> Array:
@@ -61,11 +74,18 @@ def _split(table: KernelTable, gpu: Gpu, rate: Array, depth: Array, blocks: list
     return best
 
 
-def _winograd(table: KernelTable, gpu: Gpu, rate: Array, m: int) -> Array:
+def _winograd(table: KernelTable, gpu: Gpu, rate: Array, m: int, r: int, c: int) -> Array:
     """Products of the transformed tiles, and the transforms' traffic."""
     tiles = table.images * np.ceil(table.out_h / m) * np.ceil(table.out_w / m)
     points = (m + 2) ** 2
-    blocks = points * np.ceil(tiles / 64) * np.ceil(table.cols / 64)
-    products = np.ceil(blocks / gpu.sms) * 64 * 64 * table.cin / rate
+    blocks = points * np.ceil(tiles / r) * np.ceil(table.cols / c)
+    products = np.ceil(blocks / gpu.sms) * (r * c) * table.cin / rate
     traffic = points * tiles * (table.cin + table.cols) * table.width_bytes / (gpu.dram_gbps_spec * 1e3)
     return np.where(table.kind == CONV3X3, products + traffic, np.inf)
+
+
+def _fused_winograd(table: KernelTable, gpu: Gpu, rate: Array) -> Array:
+    h, w = _FUSED_OUTPUTS
+    blocks = table.images * np.ceil(table.cols / 32) * np.ceil(table.out_h / h) * np.ceil(table.out_w / w)
+    products = 16 * (h // 2) * (w // 2) * 32  # of one input channel: 4 x 4 points of every 2 x 2 outputs
+    return np.where(table.kind == CONV3X3, np.ceil(blocks / gpu.sms) * products * table.cin / rate, np.inf)

@@ -146,6 +146,8 @@ CASES = [
     Case("no compiler", f"{EXPORT} --verify 4", 5, "g++"),
     Case("unknown design", "export --run broken --design abc -o out", 2, "designs.sqlite"),
     Case("unknown backend", f"{EXPORT} --backend quartus", 3, "vitis"),
+    Case("unknown second device", f"predict net.py:good --device v100,rtx3091 {SHAPED}", 2, "rtx3090"),
+    Case("no second device", f"predict net.py:good --device v100, {SHAPED}", 2, "--device"),
 ]
 
 
