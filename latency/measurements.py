@@ -25,9 +25,11 @@ class Measurement:
     Attributes
     ----------
     device : name of the GPU (or CPU) as its device file says it.
-    runtime, precision, layout : `eager|compiled|tensorrt`, `fp32|tf32|fp16|bf16|int8`, `nchw|nhwc`.
+    runtime, precision, layout : `eager|compiled|tensorrt`, or of `hwsim profile` `eager|eager-queued|graph`
+        (`hwsim.latency.profile.timing`); `fp32|tf32|fp16|bf16|int8`; `nchw|nhwc`.
     operator : what ran: `conv2d`, `linear`, `matmul`, `relu`, `layer_norm`, ..., or `network`.
-    name : of a network its MODEL string (`timm:resnet50`); of a kernel what the measurement called it.
+    name : of a network its MODEL string (`timm:resnet50`), and `@` with the side of its images in pixels where that
+        was noted (`timm:resnet50@224`); of a kernel what the measurement called it.
     batch : images of the launch.
     shape : of the kernel at batch 1; None for a network.
     latency_us : median time of a launch, or of a whole network.
@@ -73,7 +75,9 @@ def read(path: Path) -> list[Measurement]:
     InputError
         For a file that is not such a table; the error names file, line and column.
     """
-    return [_row(values, where) for values, where in lines_of(path, COLUMNS, [c for c in COLUMNS if c not in _OPTIONAL])]
+    return [
+        _row(values, where) for values, where in lines_of(path, COLUMNS, [c for c in COLUMNS if c not in _OPTIONAL])
+    ]
 
 
 def lines_of(path: Path, known: Sequence[str], wanted: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:

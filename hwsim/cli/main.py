@@ -14,7 +14,7 @@ from contextlib import nullcontext
 
 import typer
 
-from hwsim.cli import calibrate, catalogue, demo, doctor, explore, export, quantize, synth
+from hwsim.cli import calibrate, catalogue, demo, doctor, explore, export, profile, quantize, synth
 from hwsim.cli import cost as cost_verb
 from hwsim.cli import predict as predict_verb
 from hwsim.cli.output import emit_error, keep_stdout_clean
@@ -44,6 +44,7 @@ app.command("report")(explore.run_report)
 app.command("export")(export.run)
 app.command("synth")(synth.run)
 app.command("calibrate")(calibrate.run)
+app.command("profile")(profile.run)
 app.command("formats")(catalogue.run_formats)
 app.command("devices")(catalogue.run_devices)
 app.command("parts")(catalogue.run_parts)
@@ -59,6 +60,8 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
     try:
         with keep_stdout_clean() if as_json else nullcontext():
             result = app(args=words, prog_name="hwsim", standalone_mode=False)
+        if result == Stopped.exit_code:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except HwsimError as error:
         emit_error(error, as_json)

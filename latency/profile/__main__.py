@@ -22,30 +22,7 @@ from hwsim.latency.profile.clocks import ClockLog
 from hwsim.latency.profile.identity import identify, software
 from hwsim.latency.profile.measure import Outcome, Setting, keys, plan, record
 from hwsim.latency.profile.point import read_points
-
-_EVERY_S = 5.0
-
-
-class Progress:
-    """A line on stderr every five seconds, and a reading of the clocks."""
-
-    def __init__(self, log: ClockLog, seconds: float | None) -> None:
-        self._log, self._seconds = log, seconds
-        self._start = self._last = time.perf_counter()
-
-    def __call__(self, done: int, total: int, skipped: int) -> None:
-        now = time.perf_counter()
-        if now - self._last < _EVERY_S and done < total:
-            return
-        self._last = now
-        pace = done / (now - self._start)
-        left = (total - done) / pace
-        if self._seconds is not None:
-            left = min(left, self._seconds - now + self._start)
-        text = f"{done}/{total} points, {skipped} skipped, {pace:.0f} points/s, about {max(left, 0):.0f} s left"
-        sys.stderr.write(f"profile: {text}\n")
-        sys.stderr.flush()
-        self._log()
+from hwsim.latency.profile.progress import PointProgress
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -88,7 +65,7 @@ def _run(given: argparse.Namespace) -> int:
     log(always=True)
     try:
         todo = plan(points, settings, keys(rows), given.seed)
-        outcome = record(todo, given.out, given.seconds, Progress(log, given.seconds))
+        outcome = record(todo, given.out, given.seconds, PointProgress(log, given.seconds))
     except KeyboardInterrupt:
         sys.stderr.write(f"profile: interrupted; what was measured is in {given.out}; --resume continues\n")
         return 130

@@ -68,6 +68,10 @@ class Plan:
         """The setting of a precision."""
         return replace(self.setting, precision="fp16" if word == AUTOCAST else word)
 
+    def rows(self) -> list[tuple[str, int]]:
+        """Precision and batch of everything that is wanted of a network."""
+        return [(word, batch) for word in self.precisions for batch in self.batches]
+
 
 @dataclass(slots=True)
 class Report:
@@ -91,10 +95,11 @@ class NetworkBench:
     ----------
     done : visits that are not made again.
     up : reading of `time.perf_counter` after which nothing is begun.
+    report : which is filled.
     """
 
-    def __init__(self, plan: Plan, builder: Builder, done: Collection[Key], up: float) -> None:
-        self.report = Report()
+    def __init__(self, plan: Plan, builder: Builder, done: Collection[Key], up: float, report: Report) -> None:
+        self.report = report
         self._plan, self._builder, self._done, self._up = plan, builder, done, up
         self._bench = Bench()
 
@@ -105,6 +110,8 @@ class NetworkBench:
     def visit(self, spec: Spec) -> Iterator[Measurement]:
         """The rows of a network, as they are measured."""
         start, text = time.perf_counter(), f"{spec.name}@{spec.side}" if spec.side else spec.name
+        if all(self._is_done(f"{self._plan.library}:{text}", word, n) for word, n in self._plan.rows()):
+            return
         module, size, reason = self._built(spec)
         if module is None:
             self._skip(text, reason)
@@ -119,7 +126,7 @@ class NetworkBench:
         for batch in sorted(self._plan.batches):
             if self.time_is_up():
                 return
-            if (name, setting.precision, setting.layout, autocast, batch) in self._done:
+            if self._is_done(name, word, batch):
                 continue
             found, reason = self._samples(module, (batch, *size), setting, autocast)
             yield from _rows(name, batch, setting, autocast, found)
@@ -127,6 +134,10 @@ class NetworkBench:
                 self._skip(f"{name}, batch {batch}, {word}, {setting.layout}", reason)
             if not found and "out of memory" in reason:
                 return
+
+    def _is_done(self, name: str, word: str, batch: int) -> bool:
+        setting = self._plan.configured(word)
+        return (name, setting.precision, setting.layout, word == AUTOCAST, batch) in self._done
 
     def _built(self, spec: Spec) -> tuple[nn.Module | None, Size, str]:
         """The module, the size of one input, and why there is none."""

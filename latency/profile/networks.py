@@ -26,6 +26,7 @@ from hwsim.latency.profile.clocks import ClockLog
 from hwsim.latency.profile.identity import identify, software
 from hwsim.latency.profile.measure import DeviceLostError, Setting
 from hwsim.latency.profile.network_bench import WORDS, Builder, Key, NetworkBench, Plan, Report, Size, Spec
+from hwsim.latency.profile.progress import NetworkProgress, say
 from hwsim.latency.profile.timing import EAGER
 
 Progress = Callable[[Report], None]
@@ -58,7 +59,7 @@ def timm_builder(spec: Spec) -> tuple[nn.Module, Size]:
     import timm
 
     if spec.side == 0:
-        module = timm.create_model(spec.name, pretrained=False)
+        module: Any = timm.create_model(spec.name, pretrained=False)
         return module, tuple(module.pretrained_cfg["input_size"])
     size = (3, spec.side, spec.side)
     try:
@@ -76,6 +77,7 @@ def record_networks(
     seconds: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    report: Report | None = None,
 ) -> Report:
     """Measure networks in random order and append each row to a table at once.
 
@@ -84,11 +86,16 @@ def record_networks(
     done : what `network_keys` says of rows that are there.
     seconds : after which nothing more is begun.
     progress : is told the report after each network.
+    report : to fill, for callers that want it after an interrupt.
+
+    Returns
+    -------
+    The report.
     """
     todo, start = list(specs), time.perf_counter()
     random.Random(seed).shuffle(todo)
-    bench = NetworkBench(plan, builder, done, start + (float("inf") if seconds is None else seconds))
-    report = bench.report
+    report = Report() if report is None else report
+    bench = NetworkBench(plan, builder, done, start + (float("inf") if seconds is None else seconds), report)
     report.left = len(todo)
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
@@ -156,26 +163,18 @@ def _run(given: argparse.Namespace, builder: Builder) -> int:
     log = ClockLog(kind)
     log(always=True)
     done, report = network_keys(rows), Report()
-
-    def progress(now: Report) -> None:
-        nonlocal report
-        report = now
-        text = f"{now.left} networks left, {now.rows} rows, {len(now.skipped)} skipped, {now.seconds:.0f} s"
-        sys.stderr.write(f"networks: {text}\n")
-        sys.stderr.flush()
-        log()
-
     try:
-        report = record_networks(specs, plan, given.out, builder, done, given.seconds, given.seed, progress)
+        told = NetworkProgress(log)
+        record_networks(specs, plan, given.out, builder, done, given.seconds, given.seed, told, report)
     except KeyboardInterrupt:
-        sys.stderr.write(f"networks: interrupted; what was measured is in {given.out}; --resume continues\n")
+        say(f"interrupted; what was measured is in {given.out}; --resume continues")
         return 130
     finally:
         log(always=True)
         about: dict[str, Any] = {"device": name, "title": identify(kind).title, "software": software(kind)}
         about |= {"throttled": log.throttled, "clocks": log.readings} | asdict(report)
         given.out.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
-    sys.stderr.write(f"networks: {report.rows} rows, {len(report.skipped)} skipped, {report.left} left\n")
+    say(f"{report.rows} rows, {len(report.skipped)} skipped, {report.left} networks left")
     return 0
 
 

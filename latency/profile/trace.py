@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hwsim.latency.shapes import KernelShape, conv_class, matmul, memory
+from hwsim.latency.shapes import KernelShape, OperatorClass, conv_class, matmul, memory
 
 _ATTENTION = "scaled_dot_product_attention"
 _FREE = frozenset({"_unsafe_view", "_reshape_alias", "detach", "empty", "empty_strided", "empty_like", "lift_fresh"})
@@ -53,11 +53,11 @@ def trace(make: Callable[[], nn.Module], input_shape: Sequence[int]) -> tuple[La
     return tuple(recorder.made)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every operator that computes or copies; views are free."""
 
     def __init__(self, weights: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.made: list[Launch] = []
         self.paused = False
         self._kept: list[Tensor] = list(weights)  # a reference each: an id is good as long as its tensor lives
@@ -151,14 +151,14 @@ def _convolution(args: Any, out: Tensor) -> KernelShape:
     taps = tuple(weight.shape[2:])
     plane = out if not transposed else x
     channels = (x.shape[1], out.shape[1]) if not transposed else (out.shape[1], x.shape[1])
-    sides = (*plane.shape[2:], 1)[:2]
+    out_h, out_w = (*plane.shape[2:], 1)[:2]
     kind = conv_class(channels[0], groups, taps, max(stride), transposed or any(d != 1 for d in dilation))
-    kernel = (*taps, 1)[:2] if len(taps) < 3 else (prod(taps[:-1]), taps[-1])
+    kernel_h, kernel_w = (*taps, 1)[:2] if len(taps) < 3 else (prod(taps[:-1]), taps[-1])
     rows = prod(plane.shape[2:]) * plane.shape[0]
     bias_elements = bias.numel() if bias is not None else 0
     return KernelShape(
-        kind, groups, rows, channels[1] // groups, channels[0] // groups * prod(taps), *sides, *kernel, max(stride),
-        x.numel(), out.numel(), weight.numel() + bias_elements,
+        kind, groups, rows, channels[1] // groups, channels[0] // groups * prod(taps), out_h, out_w, kernel_h, kernel_w,
+        max(stride), x.numel(), out.numel(), weight.numel() + bias_elements,
     )  # fmt: skip
 
 
@@ -167,6 +167,6 @@ def _product(name: str, args: Any, acts: list[Tensor], weight: int, out: Tensor)
     depth, cols = left.shape[-1], right.shape[-1]
     count = left.shape[0] if left.dim() == 3 else 1
     read = sum(t.numel() for t in acts)
-    kind = "linear" if weight else "matmul"
+    kind: OperatorClass = "linear" if weight else "matmul"
     rows = left.shape[-2]
     return KernelShape(kind, count, rows, cols, depth, 1, 1, 1, 1, 1, read, out.numel(), weight)

@@ -92,7 +92,8 @@ def table_of(
     product = kind == MATMUL
     return KernelTable(
         kind, batch, column["count"] * np.where(product, batch, 1.0), column["rows"] * np.where(product, 1.0, batch),
-        *(column[name] for name in ("cols", "depth", "out_h", "out_w", "kernel_h", "kernel_w", "stride")),
+        column["cols"], column["depth"], column["out_h"], column["out_w"],
+        column["kernel_h"], column["kernel_w"], column["stride"],
         column["read_elements"] * batch, column["write_elements"] * batch, column["weight_elements"], width,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hwsim.core.errors import InputError
 from hwsim.latency import measurements
 from hwsim.latency.profile.measure import Setting
-from hwsim.latency.profile.network_bench import NetworkBench, Plan, Size, Spec
+from hwsim.latency.profile.network_bench import NetworkBench, Plan, Report, Size, Spec
 from hwsim.latency.profile.networks import main, network_keys, read_specs, record_networks
 
 SETTING = Setting("cpu", "here", "fp32", "nhwc", budget_ms=1.0)
@@ -72,7 +72,7 @@ def test_each_precision_has_its_weights_and_its_arithmetic(tmp_path: Path) -> No
 def test_time_is_up(tmp_path: Path) -> None:
     report = record_networks([Spec("tiny"), Spec("b")], Plan(SETTING, ("fp32",), (1,)), tmp_path / "r", builder, (), -1)
     assert (report.rows, report.left) == (0, 2)
-    assert NetworkBench(Plan(SETTING, ("fp32",), (1,)), builder, (), 0.0).time_is_up()
+    assert NetworkBench(Plan(SETTING, ("fp32",), (1,)), builder, (), 0.0, Report()).time_is_up()
 
 
 @pytest.mark.exact
