@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.latency.calibration import NOMINAL_COVERAGE, Errors
+from hwsim.latency.errors import NOMINAL_COVERAGE, Errors
 
 Array = NDArray[np.float64]
 LEVELS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TextIO
 
 from hwsim.core.errors import InputError, nearest
 from hwsim.latency.shapes import CLASSES, KernelShape
@@ -88,7 +90,7 @@ def lines_of(path: Path, known: Sequence[str], wanted: Sequence[str]) -> Iterato
     known, wanted : the columns that there may be and must be.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             reader = csv.DictReader(file, strict=True)
             _check_columns(list(reader.fieldnames or ()), path, known, wanted)
             for values in reader:
@@ -98,6 +100,13 @@ def lines_of(path: Path, known: Sequence[str], wanted: Sequence[str]) -> Iterato
                 yield {name: value for name, value in values.items() if value}, where
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(str(error), where=str(path), hint="a CSV table of measurements is wanted") from None
+
+
+def _opened(path: Path) -> TextIO:
+    """A table as text, also one that gzip compressed."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", newline="", encoding="utf-8-sig")
+    return path.open(newline="", encoding="utf-8-sig")
 
 
 def _check_columns(columns: Sequence[str], path: Path, known: Sequence[str], wanted: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
-"""GPU latency of a workload: kernels, a calibrated roofline, and an interval from errors on held-out measurements."""
+"""GPU latency of a workload: kernels by rule, factors and corrections learned on measurements, and an interval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
 from typing import Literal
@@ -14,32 +14,53 @@ from hwsim.core.cost import BatchLatency, Interval, KernelTime, LatencyPredictio
 from hwsim.core.devices import Gpu
 from hwsim.core.errors import InputError, nearest
 from hwsim.core.workload import COMPUTE, Workload
-from hwsim.latency.calibration import NOMINAL_COVERAGE, Calibration, Errors, Fit, chip_of, load
 from hwsim.latency.catalog import device as find_device
 from hwsim.latency.catalog import element_bytes
+from hwsim.latency.errors import NOMINAL_COVERAGE, Errors, chip_of
 from hwsim.latency.kernels import Kernel, kernels
+from hwsim.latency.learned.experts import kernel_errors
+from hwsim.latency.networks.models import Found, NetworkModels, network_models
+from hwsim.latency.networks.network_model import STRANGE
+from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, network_work
 from hwsim.latency.precision import precision_for
-from hwsim.latency.roofline import Array, Work, bound, busy_us, smooth_max, work
+from hwsim.latency.simulator.table import Array
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_TELLING_SHARE = 0.1  # of the time: less than this in unmeasured kernels does not make a network unusual
+LAYOUTS = ("nchw", "nhwc")
+FEW_NETWORKS = 20
+_LAUNCHES = TERMS.index(LAUNCHES)
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
-    """What a prediction rests on: fits by precision, that of the network's launches, and its errors.
+class Plan:
+    """What is predicted, whatever the batch.
 
     Attributes
     ----------
-    measured : whether `errors` comes from this device, runtime and precision.
+    launched : kernels that the runtime launches, shown to the user; `priced` those that the model prices, each of which
+        belongs to the launched one that `owner` says.
     """
 
-    by_precision: Mapping[str, Fit]
-    launch_us: float
-    overlap: float
+    workload: Workload
+    gpu: Gpu
+    runtime: str
+    layout: str
+    launched: tuple[Kernel, ...]
+    priced: tuple[Kernel, ...]
+    owner: tuple[int, ...]
+    found: Found
+    models: NetworkModels
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Times of the priced kernels at one batch, what bounds each, and the errors of their sum."""
+
+    times_us: Array
+    bounds: tuple[Literal["compute", "memory", "launch"], ...]
     errors: Errors
-    measured: bool
-    main: Fit
+    stage: Literal["kernel", "end_to_end"]
+    strange: bool
 
 
 def predict(
@@ -50,6 +71,7 @@ def predict(
     runtime: str = "eager",
     assignment: Assignment | None = None,
     deadline_us: float | None = None,
+    layout: str = "nchw",
 ) -> LatencyPrediction:
     """Latency of a network on a GPU, by batch size.
 
@@ -62,119 +84,125 @@ def predict(
     runtime : `eager` (an operator a launch), `compiled` or `tensorrt` (fused).
     assignment : formats of the layers, for `precision=None`.
     deadline_us : per batch; fills `p_miss`, the share of the error distribution that exceeds it.
+    layout : of images in memory, `nchw` or `nhwc` (channels last).
 
     Returns
     -------
     Latencies per batch in microseconds: 90 % intervals and quantiles from errors on measurements that the fit did not
-    see (`hwsim.latency.calibration`). `layers` are kernels, named after their first layer; they sum to `mid`.
+    see (networks/fit_all.py, learned/fit_all.py). `layers` are kernels, named after their first layer; they sum to `mid`.
 
     Raises
     ------
     InputError
-        Unknown device, runtime or precision, a batch below 1, a deadline that is not positive.
+        Unknown device, runtime, precision or layout, a batch below 1, a deadline that is not positive.
     UnsupportedError
         A layer without a model; it is named.
     """
     gpu = find_device(device) if isinstance(device, str) else device
-    _check(gpu, batches, precision, deadline_us)
+    _check(gpu, batches, precision, deadline_us, layout)
     choice, notes = _precisions(workload, gpu, precision, assignment)
-    made = kernels(workload, runtime, choice)
-    if not made:
-        raise InputError("nothing to compute", where=workload.name, hint="every layer is a view of the input")
-    calibration = load()
-    basis = network_basis(made, gpu, runtime, calibration)
-    if len(made) == 1:
-        basis = _single_basis(made[0], gpu, runtime, calibration, basis)
-    used = sorted({k.precision for k in made})
+    plan = _plan(workload, gpu, runtime, layout, choice, int(batches[0]))
+    used = sorted({k.precision for k in plan.launched})
     label = used[0] if len(used) == 1 else "mixed"
-    results = tuple(_at_batch(workload, made, gpu, int(b), basis, calibration, deadline_us) for b in batches)
-    notes += _notes(workload, gpu, runtime, label, basis, any(r.out_of_domain for r in results))
+    results = tuple(_at_batch(plan, int(b), deadline_us) for b in batches)
+    notes += _notes(plan, label, any(r.out_of_domain for r in results))
     return LatencyPrediction(gpu.name, runtime, label, results, notes)
 
 
-def network_basis(made: Sequence[Kernel], gpu: Gpu, runtime: str, calibration: Calibration) -> Basis:
-    """Fits for the kernels of a network; `measured` when all are of this device, runtime and one precision."""
-    found = {p: calibration.network(gpu, runtime, p) for p in {k.precision for k in made}}
-    macs: dict[str, int] = dict.fromkeys(found, 0)
-    for k in made:
-        macs[k.precision] += k.macs
-    by_work = sorted(macs, key=lambda p: (-macs[p], p))
-    main, exact = found[by_work[0]]
-    measured = exact and len(found) == 1
-    errors = main.errors if measured else calibration.transfer
-    assert errors is not None, "a calibration without transfer errors"
-    launch = calibration.launch_us(gpu, runtime, by_work[0])
-    return Basis({p: fit for p, (fit, _) in found.items()}, launch, main.overlap, errors, measured, main)
+def _plan(workload: Workload, gpu: Gpu, runtime: str, layout: str, choice: dict[str, str] | str, batch: int) -> Plan:
+    launched = kernels(workload, runtime, choice)
+    if not launched:
+        raise InputError("nothing to compute", where=workload.name, hint="every layer is a view of the input")
+    models = network_models()
+    macs: dict[str, int] = {}
+    for k in launched:
+        macs[k.precision] = macs.get(k.precision, 0) + k.shape.macs
+    main = min(macs, key=lambda p: (-macs[p], p))
+    unfused = launched if runtime == "eager" else kernels(workload, "eager", choice)
+    found = models.find(gpu, runtime, main, layout, network_work(unfused, gpu, batch).sums())
+    priced = launched if found.model.fused or runtime == "eager" else unfused
+    index = {name: i for i, k in enumerate(launched) for name in k.layers}
+    return Plan(workload, gpu, runtime, layout, launched, priced, tuple(index[k.name] for k in priced), found, models)
 
 
-def kernel_times(made: Sequence[Kernel], todo: Work, basis: Basis) -> Array:
-    """Microseconds of every kernel."""
-    use = [basis.by_precision[k.precision].efficiency[k.kind] for k in made]
-    return smooth_max(busy_us(todo, use), basis.launch_us, basis.overlap)
-
-
-def _single_basis(kernel: Kernel, gpu: Gpu, runtime: str, calibration: Calibration, network: Basis) -> Basis:
-    """A kernel by itself: the fit of its class on single kernels, where there is one."""
-    fit = calibration.kernel(gpu, runtime, kernel.precision, kernel.kind)
-    if fit is None or fit.errors is None:
-        return network
-    return Basis({kernel.precision: fit}, fit.launch_us, fit.overlap, fit.errors, True, fit)
-
-
-def _at_batch(
-    workload: Workload,
-    made: Sequence[Kernel],
-    gpu: Gpu,
-    batch: int,
-    basis: Basis,
-    calibration: Calibration,
-    deadline_us: float | None,
-) -> BatchLatency:
-    todo = work(made, gpu, batch)
-    times = kernel_times(made, todo, basis)
-    total = float(times.sum())
-    strange = _out_of_domain(workload, made, batch, times, basis)
-    errors = basis.errors
-    if strange and basis.measured and calibration.transfer is not None:
-        errors = errors.wider(calibration.transfer)
+def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency:
+    timed = _single(plan, batch) if len(plan.launched) == 1 else None
+    timed = timed or _network(plan, batch)
+    errors = timed.errors.around_zero()
+    total = float(timed.times_us.sum())
     low, high = (
         total * exp(errors.quantile(level)) for level in ((1 - NOMINAL_COVERAGE) / 2, (1 + NOMINAL_COVERAGE) / 2)
     )
-    stage: Literal["kernel", "end_to_end"] = "kernel" if len(made) == 1 else "end_to_end"
     return BatchLatency(
         batch,
-        Interval(low, total, high, "us", stage, errors.coverage),
+        Interval(low, total, high, "us", timed.stage, errors.coverage),
         {f"{level:g}": total * exp(errors.quantile(level)) for level in QUANTILES},
         None if deadline_us is None else errors.share_above(log(deadline_us / total)),
-        strange,
-        tuple(_kernel_time(k, batch, i, times, todo, basis) for i, k in enumerate(made)),
+        timed.strange,
+        _kernel_times(plan, batch, timed),
     )
 
 
-def _kernel_time(kernel: Kernel, batch: int, index: int, times: Array, todo: Work, basis: Basis) -> KernelTime:
-    use = basis.by_precision[kernel.precision].efficiency[kernel.kind]
-    waves = float(todo.waves[index]) if use.waves else 1.0
-    limit = bound(
-        float(todo.compute_us[index]) * waves / use.compute, float(todo.memory_us[index]) / use.memory, basis.launch_us
-    )
-    moved = (kernel.act_elements * batch + kernel.weight_elements) * element_bytes(kernel.precision)
-    return KernelTime(
-        kernel.name, kernel.kind, float(times[index]), limit, kernel.precision, kernel.macs * batch, round(moved)
-    )
+def _single(plan: Plan, batch: int) -> Timed | None:
+    """A kernel by itself, where kernels of its class were measured in this runtime."""
+    kernel = plan.launched[0]
+    found = kernel_errors(kernel, batch, plan.gpu, chip_of(plan.gpu), plan.runtime, plan.layout)
+    if found is None or len(plan.priced) != 1:
+        return None
+    return Timed(np.array([found.time_us]), (found.bound,), found.errors, "kernel", found.strange)
 
 
-def _out_of_domain(workload: Workload, made: Sequence[Kernel], batch: int, times: Array, basis: Basis) -> bool:
-    """Outside what was measured: always where nothing was; else by size, batch and classes of kernels."""
-    if not basis.measured:
-        return True
-    if len(made) == 1 and "bytes" in basis.main.range:
-        k = made[0]
-        moved = (k.act_elements * batch + k.weight_elements) * element_bytes(k.precision)
-        return not basis.main.inside(macs=k.macs * batch, bytes=moved)
-    unseen = np.array([k.kind not in basis.main.classes for k in made])
-    return not basis.main.inside(macs=workload.macs, batch=batch) or bool(
-        times[unseen].sum() > _TELLING_SHARE * times.sum()
-    )
+def _network(plan: Plan, batch: int) -> Timed:
+    """The priced kernels as a network."""
+    model = plan.found.model
+    work = network_work(plan.priced, plan.gpu, batch)
+    sums = work.sums()[None, :]
+    forecast = model.forecast(sums)
+    times = model.classes.kernel_us(work) * float(forecast.ratio[0])
+    factors = model.classes.factors
+    compute = np.where(work.compute_term >= 0, factors[work.compute_term], 0.0) * work.compute_us
+    memory = factors[work.memory_term] * work.memory_us
+    launch = max(model.classes.host_us, float(factors[_LAUNCHES]))
+    bounds = tuple(_bound(c, m, launch) for c, m in zip(compute, memory, strict=True))
+    values = tuple(float(v) for v in forecast.log_quantiles[0])
+    errors = Errors(forecast.levels, values, model.coverage, model.families)
+    strange = not plan.found.exact or _outside(plan, batch, float(forecast.distance[0]), float(sums[0, _LAUNCHES]))
+    if not plan.found.exact:
+        errors = plan.models.transfer
+    elif strange:
+        errors = errors.around_zero().wider(plan.models.transfer)
+    return Timed(times, bounds, errors, "end_to_end", strange)
+
+
+def _outside(plan: Plan, batch: int, distance: float, launches: float) -> bool:
+    """Outside what was measured: by size, by batch, or a network unlike those that were."""
+    ranges = plan.found.model.ranges
+    values = {"macs": float(plan.workload.macs), "batch": float(batch)}
+    inside = all(ranges[name][0] <= value <= ranges[name][1] for name, value in values.items())
+    return not inside or distance > STRANGE or launches > 2 * ranges["launches"][1]
+
+
+def _kernel_times(plan: Plan, batch: int, timed: Timed) -> tuple[KernelTime, ...]:
+    """The launched kernels, each with the time of all that it is priced by and the bound of the slowest of them."""
+    times = np.bincount(plan.owner, timed.times_us, len(plan.launched))
+    slowest: dict[int, int] = {}
+    for i, owner in enumerate(plan.owner):
+        if owner not in slowest or timed.times_us[i] > timed.times_us[slowest[owner]]:
+            slowest[owner] = i
+    rows = []
+    for i, k in enumerate(plan.launched):
+        acts = k.shape.read_elements + k.shape.write_elements
+        moved = (acts * batch + k.shape.weight_elements) * element_bytes(k.precision)
+        bound = timed.bounds[slowest[i]]
+        rows.append(KernelTime(k.name, k.kind, float(times[i]), bound, k.precision, k.shape.macs * batch, round(moved)))
+    return tuple(rows)
+
+
+def _bound(compute: float, memory: float, launch: float) -> Literal["compute", "memory", "launch"]:
+    """Which of the three takes longest."""
+    if launch >= max(compute, memory):
+        return "launch"
+    return "memory" if memory >= compute else "compute"
 
 
 def _precisions(
@@ -198,7 +226,7 @@ def _precisions(
     return chosen, tuple(notes)
 
 
-def _check(gpu: Gpu, batches: Sequence[int], precision: str | None, deadline_us: float | None) -> None:
+def _check(gpu: Gpu, batches: Sequence[int], precision: str | None, deadline_us: float | None, layout: str) -> None:
     if not batches:
         raise InputError("no batch size", where="--batch", hint="for example 1,8,64")
     for batch in batches:
@@ -210,20 +238,25 @@ def _check(gpu: Gpu, batches: Sequence[int], precision: str | None, deadline_us:
         )
     if deadline_us is not None and not deadline_us > 0:
         raise InputError(f"deadline {deadline_us} us", where="--deadline-us", hint="a positive number of microseconds")
+    if layout not in LAYOUTS:
+        raise InputError(f"layout {layout!r}", where="--layout", hint=nearest(layout, LAYOUTS))
 
 
-def _notes(workload: Workload, gpu: Gpu, runtime: str, precision: str, basis: Basis, strange: bool) -> tuple[str, ...]:
+def _notes(plan: Plan, precision: str, strange: bool) -> tuple[str, ...]:
+    gpu, runtime, model = plan.gpu, plan.runtime, plan.found.model
     notes = []
-    if not basis.measured:
+    if not plan.found.exact and len(plan.launched) > 1:
         card = f"{gpu.name}, {runtime}, {precision}" if chip_of(gpu) else f"{gpu.name} ({runtime}, {precision})"
         notes.append(
-            f"no measured networks for {card}: efficiencies of the nearest measured device or runtime, interval from "
-            f"the errors of {basis.errors.groups} device and runtime pairs predicted that way"
+            f"no measured networks for {card}, {plan.layout}: those of {plan.found.key} serve, interval from the errors of "
+            f"{plan.models.transfer.groups} devices and runtimes predicted that way"
         )
     elif strange:
-        notes.append("outside the sizes, batches or operators that were measured here: the interval is widened")
+        notes.append("outside the sizes, batches or kinds of network that were measured here: the interval is widened")
+    if plan.found.exact and model.networks < FEW_NETWORKS:
+        notes.append(f"few data: {model.networks} measured networks of {model.families} kinds")
     if runtime == "eager" and precision in ("int8", "int4"):
         notes.append(f"eager frameworks have no {precision} kernels for most layers: a deployed engine is tensorrt")
-    if any(layer.density < 1 for layer in workload):
+    if any(layer.density < 1 for layer in plan.workload):
         notes.append("layers that skip work are costed as if they computed everything")
     return tuple(notes)

@@ -93,6 +93,10 @@ class Expert:
             quantiles[rows] += self.spread.quantiles(x[rows], label, distance[rows])
         return KernelForecast(np.exp(centre), self.spread.levels, np.exp(quantiles), distance)
 
+    def serves(self, kind: str, precision: str) -> bool:
+        """Whether such kernels were measured, on any device."""
+        return f"{precision}/{kind}" in self.offsets
+
     def simulated(self, table: KernelTable, setting: Setting) -> Simulated:
         """The rules, with this runtime's cost of a launch."""
         floors = [self.floors_us.get(label_of(setting, kind), 0.0) for kind in CLASSES]

@@ -65,7 +65,7 @@ def fit_expert(
         left[out] = residual[out] - np.mean([t.predict(x[out]) for t in _ensemble(how, x[~out], residual[~out])], axis=0)
     n = len(RATIOS)
     low, high = np.quantile(x[:, :n], [_EDGE, 1 - _EDGE], axis=0).astype(np.float32)
-    return replace(bare, trees=trees, low=low, high=high, spread=_spread(x, left, label, fold))
+    return replace(bare, trees=trees, low=low, high=high, spread=spread_of(x, left, label, fold))
 
 
 def _centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[Sample]) -> Expert:
@@ -121,7 +121,7 @@ def _ensemble(how: Recipe, x: NDArray[np.float32], residual: Array) -> tuple[Obl
     return tuple(replace(how.trees, seed=seed).fit(x, residual) for seed in range(how.members))
 
 
-def _spread(x: NDArray[np.float32], left: Array, label: NDArray[np.str_], fold: NDArray[np.int64]) -> Spread:
+def spread_of(x: NDArray[np.float32], left: Array, label: NDArray[np.str_], fold: NDArray[np.int64]) -> Spread:
     """Quantiles of out-of-fold residuals."""
     base, mixed, shifted = fold <= 4, fold == 5, fold >= 6
     size = np.log(np.abs(left[base]) + _SMALL)

@@ -14,6 +14,7 @@ from hwsim.latency.measured.launches import Launches, built, traced
 from hwsim.latency.measured.tables import read
 from hwsim.latency.published import PUBLISHED, family
 
+_TIMM = ("timm_infer", "h200")  # tables whose networks timm defines
 _TIMM_DEVICES = {"RTX3090": "rtx3090", "RTX4090": "rtx4090", "RTX5090": "RTX5090"}
 
 
@@ -47,11 +48,11 @@ class NetworkRow:
 
 def with_launches(rows: list[NetworkRow]) -> tuple[list[NetworkRow], dict[str, Launches]]:
     """Rows whose networks can be made, their families filled in, and the kernels by `NetworkRow.network`."""
-    timm = {row.network for row in rows if row.table == "timm_infer"}
+    timm = {row.network for row in rows if row.table in _TIMM}
     pairs = {(name.rpartition("@")[0], int(name.rpartition("@")[2])) for name in timm}
     found = {f"{name}@{side}": made for (name, side), made in traced(sorted(pairs)).items()}
     for row in rows:
-        if row.network not in found and row.table != "timm_infer":
+        if row.network not in found and row.table not in _TIMM:
             found[row.network] = built(row.network, "eager" if row.runtime == "eager" else "compiled")
     kept = [row for row in rows if row.network in found]
     return [replace(row, family=row.family or found[row.network].family) for row in kept], found

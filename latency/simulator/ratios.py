@@ -32,13 +32,14 @@ class Simulated:
 
     Attributes
     ----------
-    compute_us, memory_us : products at the peak, data once through DRAM.
+    compute_us, memory_us, launch_us : products at the peak, data once through DRAM, the launch.
     time_us : by the best algorithm: products, data and launch one after another.
     ratios : columns `NAMES`.
     """
 
     compute_us: Array
     memory_us: Array
+    launch_us: Array
     time_us: Array
     ratios: NDArray[np.float32]
 
@@ -57,7 +58,7 @@ def simulate(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Array)
     memory = table.bytes_moved / (gpu.dram_gbps_spec * 1e3)
     rest = memory + launch_us
     time = np.where(products, algorithms.min(axis=1), 0.0) + rest
-    return Simulated(compute, memory, time, _columns(table, gpu, algorithms, (compute, memory, time), launch_us))
+    return Simulated(compute, memory, launch_us, time, _columns(table, gpu, algorithms, (compute, memory, time), launch_us))
 
 
 def _columns(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwsim.core.errors import InputError
-from hwsim.latency.calibration import load
+from hwsim.latency.errors import load
 from hwsim.latency.conformal import errors_of, group_weights, score, student_factor, weighted_quantiles
 from hwsim.latency.evaluate import evaluate, table
 from hwsim.latency.fit import fit

@@ -14,7 +14,7 @@ from hwsim.core.assignment import Policy, assign
 from hwsim.core.errors import InputError
 from hwsim.core.workload import Workload
 from hwsim.latency import RUNTIMES, device, devices, predict, trust_statement
-from hwsim.latency.calibration import Errors, load, nearest_key
+from hwsim.latency.errors import Errors, load, nearest_key
 from hwsim.latency.published import published
 from hwsim.latency.published.builder import NetworkBuilder
 

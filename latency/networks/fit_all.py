@@ -1,0 +1,211 @@
+"""Writes data/networks.npz from the measured tables: `python -m hwsim.latency.networks.fit_all FOLDER`.
+
+Every set of networks (device, runtime, precision, layout, software) is fitted and scored by itself; of several stacks
+the newest ships. Priors are what many networks showed elsewhere: the mean log factors of the sets with most of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwsim.core.errors import HwsimError, InputError
+from hwsim.latency.errors import Errors
+from hwsim.latency.conformal import errors_of, left_out_coverage, score
+from hwsim.latency.learned.spread import HIGH, LOW
+from hwsim.latency.measured.launches import Launches
+from hwsim.latency.measured.network_rows import (
+    NetworkRow,
+    jetson_rows,
+    nvidia_rows,
+    ofa_rows,
+    timm_rows,
+    with_launches,
+)
+from hwsim.latency.measured.own_rows import own_networks
+from hwsim.latency.measured.tables import data_folder, gpus
+from hwsim.latency.networks.class_model import ClassModel
+from hwsim.latency.networks.fit_classes import Prior
+from hwsim.latency.networks.fit_network import LEAST_FAMILY, MANY, LeftOut, NetworkSet, fit_network
+from hwsim.latency.networks.models import PATH, NetworkModels
+from hwsim.latency.networks.network_model import LABEL, NetworkModel, with_distance
+from hwsim.latency.networks.work_classes import TERMS
+from hwsim.latency.simulator.table import Array
+from hwsim.latency.store import write
+
+SHIPPED = (
+    "v100/eager/fp32/nchw", "v100/eager/fp16/nchw", "rtx3090/eager/fp16/nchw", "rtx3090/eager/fp16/nhwc",
+    "rtx4090/eager/fp16/nchw", "rtx4090/eager/fp16/nhwc", "rtx4090/compiled/fp16/nchw", "t4/eager/fp32/nchw",
+    "t4/eager/fp16/nchw", "h200/eager/fp16/nhwc", "h200/eager/fp32/nhwc", "tx2/tensorrt/fp16/nchw",
+    "tx2/tensorrt/fp32/nchw", "tx2/eager/fp32/nchw",
+)  # fmt: skip
+SPECIAL = {"HELP": "/once-for-all"}  # a search space beside more general networks on the same key
+_TEACHERS = {  # sets whose factors are the prior of smaller ones
+    "fp16": ("rtx3090/eager/fp16/nchw", "rtx3090/eager/fp16/nhwc", "rtx4090/eager/fp16/nchw", "h200/eager/fp16/nhwc"),
+    "fp32": ("v100/eager/fp32/nchw/once-for-all", "h200/eager/fp32/nhwc"),
+}
+_TABLES = ("help_ofa_mbv3_latency_ms", "jetson_models", "nvidia_dle_inference", "timm_infer")
+_PLAIN_SD, _TAUGHT_SD = 0.8, 0.4
+Sets = dict[tuple[str, str], list[NetworkRow]]
+
+
+class Tables:
+    """Rows of all tables by key and stack, with the sums of their networks."""
+
+    def __init__(self, folder: Path, rows: Iterable[NetworkRow] | None = None) -> None:
+        given = list(rows) if rows is not None else [
+            *timm_rows(folder), *ofa_rows(folder), *nvidia_rows(folder), *jetson_rows(folder), *own_networks()
+        ]  # fmt: skip
+        self.gpus = gpus(folder)
+        kept, self._launches = with_launches([row for row in given if row.gpu in self.gpus])
+        self.sets: Sets = defaultdict(list)
+        for row in kept:
+            self.sets[row.key, row.stack].append(row)
+        self._sums: dict[tuple[str, str, int, str], Array] = {}
+
+    def sums(self, row: NetworkRow, gpu: str = "") -> Array:
+        """Sums of a row's network, on its own or another device."""
+        key = (row.network, gpu or row.gpu, row.batch, row.precision)
+        if key not in self._sums:
+            self._sums[key] = self.launches(row).sums(self.gpus[key[1]], row.batch, row.precision)
+        return self._sums[key]
+
+    def launches(self, row: NetworkRow) -> Launches:
+        return self._launches[row.network]
+
+    def data(self, rows: Sequence[NetworkRow]) -> NetworkSet:
+        """Rows as arrays."""
+        macs = [float(sum(s.macs * n for s, n in zip(m.shapes, m.counts, strict=True))) for m in map(self.launches, rows)]
+        return NetworkSet(
+            np.array([self.sums(row) for row in rows]), np.array([row.latency_us for row in rows]),
+            np.array([row.family for row in rows]), np.array([model_of(row) for row in rows]),
+            np.array([float(row.batch) for row in rows]), np.array(macs),
+        )  # fmt: skip
+
+
+def model_of(row: NetworkRow) -> str:
+    """What stands for one model: its name without weights and size."""
+    if row.network.startswith("ofa@"):
+        return row.network
+    return row.network.partition("@")[0].partition(".")[0]
+
+
+def taught(models: Mapping[str, ClassModel], seen: Mapping[str, Array], precision: str, host_us: float) -> Prior:
+    """The mean log factors of the teachers that held a class; plain where none did."""
+    plain = Prior.plain(host_us, _PLAIN_SD)
+    names = [key for key in _TEACHERS["fp32" if precision == "fp32" else "fp16"] if key in models]
+    if not names:
+        return plain
+    logs = np.log(np.array([models[key].factors for key in names]))
+    held = np.array([seen[key] for key in names], dtype=float)
+    mean = (logs * held).sum(axis=0) / np.maximum(held.sum(axis=0), 1)
+    known = held.sum(axis=0) > 0
+    centre, sd = plain.centre.copy(), plain.sd.copy()
+    centre[: len(TERMS)] = np.where(known, mean, centre[: len(TERMS)])
+    sd[: len(TERMS)] = np.where(known, _TAUGHT_SD, _PLAIN_SD)
+    return replace(plain, centre=centre, sd=sd)
+
+
+def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
+    """Fit and score every set, large ones first."""
+    models: dict[str, NetworkModel] = {}
+    scores: dict[str, dict[str, float]] = {}
+    classes: dict[str, ClassModel] = {}
+    seen: dict[str, Array] = {}
+    order = sorted(tables.sets, key=lambda pair: (len(tables.sets[pair]) < MANY, pair))
+    for key, stack in order:
+        data = tables.data(tables.sets[key, stack])
+        if len(set(data.family.tolist())) < 2 and len(data.family) < MANY:
+            continue
+        host = tables.gpus[key.partition("/")[0]].launch_us[key.split("/")[1]]
+        precision = key.split("/")[2]
+        prior = taught(classes, seen, precision, host) if len(data.family) < MANY else Prior.plain(host, _PLAIN_SD)
+        model, left = fit_network(data, prior, stack, key.split("/")[1] == "tensorrt")
+        scores |= {f"{key}, {stack}, {name}": figures(data, part, model) for name, part in left.items() if len(part.rows)}
+        name = f"{key}{SPECIAL.get(stack, '')}"
+        if key in SHIPPED and newer(model, models.get(name)):
+            models[name], classes[name], seen[name] = model, model.classes, data.sums.sum(axis=0) > 0
+        if progress:
+            progress(f"{key}, {stack}")
+    bare = NetworkModels(models, Errors((0.0, 1.0), (0.0, 0.0), 0.0, 0), scores, {})
+    transfer, more = transfer_errors(tables, bare)
+    return replace(bare, transfer=transfer, scores=scores | more)
+
+
+def newer(model: NetworkModel, other: NetworkModel | None) -> bool:
+    """Whether a model replaces another of its key: more networks of many kinds, then the later stack."""
+    if other is None:
+        return True
+    return (model.networks >= MANY, model.stack) > (other.networks >= MANY, other.stack)
+
+
+def figures(data: NetworkSet, left: LeftOut, model: NetworkModel) -> dict[str, float]:
+    """MAPE, shares, rank correlation, coverage and half-width of networks that fits did not see."""
+    residual = np.log(data.latency_us[left.rows] / left.predicted_us)
+    found = score(residual, data.latency_us[left.rows], None)
+    family = data.family[left.rows]
+    each = [100 * float(np.mean(np.abs(np.exp(-residual[family == name]) - 1))) for name in np.unique(family)]
+    found |= {"families": float(len(each)), "median_family_mape_pct": float(np.median(each)), "worst_family_mape_pct": max(each)}
+    if isinstance(model.spread, Errors):
+        low, high = model.spread.quantile(0.05), model.spread.quantile(0.95)
+        width = 50 * (np.exp(high) - np.exp(low))
+    else:
+        x = with_distance(left.described, left.distance)
+        quantiles = model.spread.quantiles(x, LABEL, np.zeros(len(x)))
+        width = 50 * np.median(np.exp(quantiles[:, HIGH]) - np.exp(quantiles[:, LOW]))
+    return found | {"coverage_pct": 100 * model.coverage, "half_width_pct": float(width)}
+
+
+def transfer_errors(tables: Tables, models: NetworkModels) -> tuple[Errors, dict[str, dict[str, float]]]:
+    """Errors of rows answered by the nearest model of another device, mirrored to be centred; and their figures."""
+    pairs, residual, measured = [], [], []
+    for (key, _), rows in tables.sets.items():
+        device, runtime, precision, layout = key.split("/")
+        others = {k: m for k, m in models.models.items() if k.partition("/")[0] != device}
+        found = replace(models, models=others).find(tables.gpus[device], runtime, precision, layout)
+        some = rows[:: max(1, len(rows) // 300)]
+        predicted = found.model.network_us(np.array([tables.sums(row) for row in some]))
+        residual.append(np.log(np.array([row.latency_us for row in some]) / predicted))
+        measured.append(np.array([row.latency_us for row in some]))
+        pairs += [f"transfer/{device}/{runtime}/{precision}"] * len(some)
+    r, us, pair = np.concatenate(residual), np.concatenate(measured), np.array(pairs)
+    errors = errors_of(np.concatenate([r, -r]), np.concatenate([pair, pair]))
+    errors = replace(errors, coverage=left_out_coverage(r, pair, symmetric=True))
+    return errors, {str(name): score(r[pair == name], us[pair == name], errors) for name in np.unique(pair)}
+
+
+def about(folder: Path) -> dict[str, Any]:
+    """Provenance."""
+    hashes = {name: sha256((folder / "latency" / f"{name}.parquet").read_bytes()).hexdigest() for name in _TABLES}
+    return {
+        "made_by": "python -m hwsim.latency.networks.fit_all FOLDER",
+        "tables": "third-party measurements; origin, commit and licence of each: latency/SOURCES.md of the data folder; "
+        "and data/h200_networks.csv, measured by hwsim profile",
+        "sha256": hashes,
+        "families": f"files of timm with {LEAST_FAMILY} models or more are left out one at a time",
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Fit and write."""
+    if len(arguments) != 1:
+        raise InputError("one argument is wanted", where="hwsim.latency.networks.fit_all", hint="the data folder")
+    folder = data_folder(Path(arguments[0]))
+    made = fit_all(Tables(folder), lambda text: sys.stderr.write(text + "\n"))
+    write(PATH, {name: getattr(made, name) for name in ("models", "transfer", "scores")} | {"about": about(folder)})
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except HwsimError as failure:
+        sys.stderr.write(f"{failure}\n")
+        sys.exit(failure.exit_code)

@@ -1,0 +1,119 @@
+"""The network models that ship (data/networks.npz), and which one serves a question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwsim.core.devices import Gpu
+from hwsim.latency.catalog import devices
+from hwsim.latency.errors import Errors, chip_of
+from hwsim.latency.networks.network_model import NetworkModel
+from hwsim.latency.networks.work_classes import TERMS
+from hwsim.latency.simulator.table import Array
+from hwsim.latency.store import read
+
+PATH = Path(__file__).parent.parent / "data" / "networks.npz"
+_PAIR = ("rtx4090/compiled/fp16/nchw", "rtx4090/eager/fp16/nchw")  # the same card, stack and networks, both ways
+_MOVES = np.array([name.endswith(":memory") for name in TERMS])
+_ALIKE = 2.0  # distance up to which a network is one of a search space
+_MOST, _LEAST = 2.0, 0.02  # limits on what compiling is believed to change
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model for a question.
+
+    Attributes
+    ----------
+    key : of the model; `exact` where it was measured for just this question.
+    """
+
+    model: NetworkModel
+    key: str
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkModels:
+    """All models by `device/runtime/precision/layout`.
+
+    Attributes
+    ----------
+    transfer : errors of questions answered by another device's or runtime's model.
+    scores : figures on networks left out, by key and kind of split; `about` their provenance.
+    """
+
+    models: Mapping[str, NetworkModel]
+    transfer: Errors
+    scores: Mapping[str, Mapping[str, float]]
+    about: Mapping[str, Any]
+
+    def find(self, gpu: Gpu, runtime: str, precision: str, layout: str, sums: Array | None = None) -> Found:
+        """The model measured for a question, or the nearest one.
+
+        Parameters
+        ----------
+        sums : of the network, by which a model of just such networks is known (a search space, say).
+        """
+        wanted = f"{chip_of(gpu) or gpu.name}/{runtime}/{precision}/{layout}"
+        if sums is not None:
+            for key, model in self.models.items():
+                special = key.startswith(f"{wanted}/") and model.likeness is not None
+                if special and float(model.forecast(sums[None, :]).distance[0]) < _ALIKE:
+                    return Found(model, key, True)
+        if wanted in self.models:
+            return Found(self.models[wanted], wanted, True)
+        key = min(
+            (key for key in self.models if key.count("/") == 3),
+            key=lambda key: (_distance(wanted, key, gpu.architecture), -self.models[key].networks, key),
+        )
+        model = self.models[key]
+        if runtime == "compiled" and key.split("/")[1] == "eager" and all(k in self.models for k in _PAIR):
+            model = self._compiled(model)
+        host = gpu.launch_us[runtime] * _host_share(model, key)
+        return Found(replace(model, classes=replace(model.classes, host_us=host)), key, False)
+
+    def _compiled(self, model: NetworkModel) -> NetworkModel:
+        """An eager model with what compiling changed on the card where both were measured."""
+        fused, plain = (self.models[key].classes.factors for key in _PAIR)
+        change = np.where(_MOVES, np.clip(fused / plain, _LEAST, _MOST), 1.0)
+        return replace(model, classes=replace(model.classes, factors=model.classes.factors * change))
+
+
+def _host_share(model: NetworkModel, key: str) -> float:
+    """Host cost a launch over the launch cost in the device's file, where the device ships; else 1."""
+    name, runtime = key.split("/")[:2]
+    own = devices().get(name)
+    return float(np.clip(model.classes.host_us / own.launch_us[runtime], 0.2, 2.0)) if own else 1.0
+
+
+def _distance(wanted: str, key: str, architecture: str) -> float:
+    """Kind of arithmetic (fp32 or narrower) first, then device and its architecture, precision, runtime, layout."""
+    device, runtime, precision, layout = wanted.split("/")
+    its_device, its_runtime, its_precision, its_layout = key.split("/")
+    kind = (precision == "fp32") != (its_precision == "fp32")
+    own = devices().get(its_device)
+    alike = own is not None and own.architecture == architecture
+    return (
+        5 * kind + (3 - 1.5 * alike) * (its_device != device) + 1.5 * (its_precision != precision) + (its_runtime != runtime)
+        + 0.5 * (its_layout != layout) + 2.5 * (its_device in _SMALL and device not in _SMALL)
+    )  # fmt: skip
+
+
+_SMALL = frozenset({"tx2", "orin", "JetsonNano", "JetsonAGXXavier"})
+
+
+@cache
+def network_models(path: Path = PATH) -> NetworkModels:
+    """Read the file."""
+    kinds = {
+        "models": dict[str, NetworkModel], "transfer": Errors, "scores": dict[str, dict[str, float]],
+        "about": dict[str, Any],
+    }  # fmt: skip
+    return NetworkModels(**read(path, kinds))

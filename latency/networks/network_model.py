@@ -1,0 +1,92 @@
+"""What is known of networks on one device, runtime, precision and layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.latency.errors import Errors
+from hwsim.latency.learned.spread import Spread
+from hwsim.latency.networks.class_model import ClassModel
+from hwsim.latency.networks.likeness import Likeness, description
+from hwsim.latency.simulator.table import Array
+from hwsim.stats.oblivious_boosting import ObliviousTrees
+
+LABEL = "network"
+_UNLIKE = 3.0  # distance at which half of the trees' correction is left
+STRANGE = 3.0  # distance from which a network is out of domain
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkForecast:
+    """Times of networks.
+
+    Attributes
+    ----------
+    ratio : on the class model's time, from the trees.
+    levels, log_quantiles : of log(measured / predicted), (levels) or (networks, levels).
+    distance : from the measured networks; see `Likeness`.
+    """
+
+    ratio: Array
+    levels: tuple[float, ...]
+    log_quantiles: Array
+    distance: Array
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkModel:
+    """One fit.
+
+    Attributes
+    ----------
+    stack : software of the measurements.
+    classes : factors by class.
+    trees : of the log residual, read from descriptions; None where too few networks were measured.
+    likeness : None likewise.
+    spread : quantiles of what is left: of descriptions and distance where many networks were measured, else `Errors`.
+    ranges : of `macs` an image, `batch` and `launches`, least and largest measured.
+    families : how many kinds of network the errors rest on; `networks` how many measurements.
+    fused : whether it was fitted on fused kernels.
+    coverage : share of held-out measurements that 90 % intervals held.
+    """
+
+    stack: str
+    classes: ClassModel
+    trees: ObliviousTrees | None
+    likeness: Likeness | None
+    spread: Spread | Errors
+    ranges: Mapping[str, tuple[float, float]]
+    families: int
+    networks: int
+    fused: bool
+    coverage: float
+
+    def forecast(self, sums: Array) -> NetworkForecast:
+        """Corrections and quantiles of networks given as sums over `TERMS`."""
+        if self.trees is None or self.likeness is None or isinstance(self.spread, Errors):
+            assert isinstance(self.spread, Errors)
+            levels = self.spread.levels
+            values = np.tile(self.spread.values, (len(sums), 1))
+            return NetworkForecast(np.ones(len(sums)), levels, values, np.ones(len(sums)))
+        described = description(self.classes, sums)
+        distance = self.likeness.distance(described)
+        ratio = np.exp(correction(self.trees, described, distance))
+        x = with_distance(described, distance)
+        return NetworkForecast(ratio, self.spread.levels, self.spread.quantiles(x, LABEL, np.zeros(len(x))), distance)
+
+    def network_us(self, sums: Array) -> Array:
+        """Times of networks given as sums, microseconds."""
+        return np.asarray(self.classes.network_us(sums) * self.forecast(sums).ratio)
+
+
+def correction(trees: ObliviousTrees, described: Array, distance: Array) -> Array:
+    """Log correction, less of it for networks unlike the measured ones."""
+    return np.asarray(trees.predict(described) / (1 + (distance / _UNLIKE) ** 2))
+
+
+def with_distance(described: Array, distance: Array) -> Array:
+    """What the spread reads."""
+    return np.column_stack([described, np.log(np.maximum(distance, 1e-3))]).astype(np.float32)
