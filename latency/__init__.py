@@ -1,4 +1,4 @@
-"""GPU latency: devices, the precision a format runs in, kernels of a runtime, networks by class and kernels by learned correction, with intervals."""
+"""GPU latency: devices, the precision of a format, kernels of a runtime, and times learned on measurements."""
 
 from hwsim.latency.catalog import RUNTIMES, device, devices
 from hwsim.latency.kernels import Kernel, kernels

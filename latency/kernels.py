@@ -124,7 +124,9 @@ def _convolution(layer: Layer) -> KernelShape:
     plane = layer.in_shapes[0] if transposed else layer.out_shape
     channels = (cout, cin) if transposed else (cin, cout)
     stride = max(layer.stride, default=1)
-    kind = conv_class(channels[0], layer.groups, layer.kernel, stride, transposed or any(d != 1 for d in layer.dilation))
+    kind = conv_class(
+        channels[0], layer.groups, layer.kernel, stride, transposed or any(d != 1 for d in layer.dilation)
+    )
     return KernelShape(
         kind, layer.groups, prod(plane) // plane[1], channels[1] // layer.groups,
         channels[0] // layer.groups * prod(layer.kernel), *_two(plane[2:]), *_two(layer.kernel), stride,

@@ -89,7 +89,8 @@ def predict(
     Returns
     -------
     Latencies per batch in microseconds: 90 % intervals and quantiles from errors on measurements that the fit did not
-    see (networks/fit_all.py, learned/fit_all.py). `layers` are kernels, named after their first layer; they sum to `mid`.
+    see (networks/fit_all.py, learned/fit_all.py). `layers` are kernels, named after their first layer; they sum to
+    `mid`.
 
     Raises
     ------
@@ -248,8 +249,8 @@ def _notes(plan: Plan, precision: str, strange: bool) -> tuple[str, ...]:
     if not plan.found.exact and len(plan.launched) > 1:
         card = f"{gpu.name}, {runtime}, {precision}" if chip_of(gpu) else f"{gpu.name} ({runtime}, {precision})"
         notes.append(
-            f"no measured networks for {card}, {plan.layout}: those of {plan.found.key} serve, interval from the errors of "
-            f"{plan.models.transfer.groups} devices and runtimes predicted that way"
+            f"no measured networks for {card}, {plan.layout}: those of {plan.found.key} serve, interval from the "
+            f"errors of {plan.models.transfer.groups} devices and runtimes predicted that way"
         )
     elif strange:
         notes.append("outside the sizes, batches or kinds of network that were measured here: the interval is widened")

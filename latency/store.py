@@ -53,7 +53,9 @@ def read(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any]:
         layout = json.loads(str(arrays.pop(_LAYOUT)))
         return {name: _unpacked(kind, layout[name], arrays) for name, kind in kinds.items()}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{error}", where=str(path), hint="a file of fitted values of this version is wanted") from None
+        raise InputError(
+            f"{error}", where=str(path), hint="a file of fitted values of this version is wanted"
+        ) from None
 
 
 def _packed(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
@@ -86,7 +88,9 @@ def _unpacked(kind: Any, data: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
         return _of_union(get_args(kind), data, arrays)
     if origin in (tuple, list):
         inner = get_args(kind)[0]
-        return tuple(_unpacked(kind_of, item, arrays) for kind_of, item in zip(_each(kind, len(data), inner), data, strict=True))
+        return tuple(
+            _unpacked(kind_of, item, arrays) for kind_of, item in zip(_each(kind, len(data), inner), data, strict=True)
+        )
     if origin is not None and issubclass(origin, Mapping):
         return {key: _unpacked(get_args(kind)[1], item, arrays) for key, item in data.items()}
     if origin is np.ndarray:

@@ -34,7 +34,8 @@ def _device(name: str, models: NetworkModels) -> str:
         ]
         low, high = (f"{value:,.0f}" for value in model.ranges["batch"])
         found.append(
-            f"{runtime} {precision} {layout} {' and '.join(splits)} (batch {low if low == high else f'{low} to {high}'}; "
+            f"{runtime} {precision} {layout} {' and '.join(splits)} (batch "
+            f"{low if low == high else f'{low} to {high}'}; "
             f"{model.networks} measurements of {model.families} kinds of network; 90 % intervals held "
             f"{100 * model.coverage:.0f} %)"
         )

@@ -77,7 +77,7 @@ class ObliviousBoosting:
         rng = np.random.default_rng(self.seed)
         edges = [_edges(x[:, f], self.bins) for f in range(x.shape[1])]
         codes = np.stack([np.searchsorted(e, x[:, f], side="left") for f, e in enumerate(edges)]).astype(np.int32)
-        start = float(np.mean(y))
+        start = float(np.mean(y) if self.clip is None else np.median(y))
         predicted = np.full(len(y), start)
         chosen = max(1, round(self.feature_share * x.shape[1]))
         grown: list[tuple[list[int], list[int], Array]] = []
@@ -137,9 +137,7 @@ def _arrays(grown: list[tuple[list[int], list[int], Array]], edges: list[Array],
 
     return ObliviousTrees(
         np.array([features for features, _, _ in grown], dtype=np.int16),
-        np.array(
-            [[threshold(f, c) for f, c in zip(fs, cs, strict=True)] for fs, cs, _ in grown], dtype=np.float32
-        ),
+        np.array([[threshold(f, c) for f, c in zip(fs, cs, strict=True)] for fs, cs, _ in grown], dtype=np.float32),
         np.array([values for _, _, values in grown], dtype=np.float32),
         start,
     )

@@ -23,7 +23,13 @@ from hwsim.latency.simulator.ratios import RATIOS, Simulated, simulate
 from hwsim.latency.simulator.table import Array, KernelTable
 from hwsim.stats.oblivious_boosting import ObliviousTrees
 
-EXTRA = ("log2 element bytes", "channels last", "log ridge point", "log L2 a multiprocessor", "log peak a multiprocessor")
+EXTRA = (
+    "log2 element bytes",
+    "channels last",
+    "log ridge point",
+    "log L2 a multiprocessor",
+    "log peak a multiprocessor",
+)
 _FAR = 0.5  # log ratio beyond the range at which half of the trees' correction is left
 
 

@@ -1,14 +1,14 @@
 """How an expert is fitted: offsets and trees on folds 0 to 7, what they leave over on folds that they did not see.
 
 Residuals come from four fits that each leave a quarter of the folds out. Folds 0 to 4 of them make the base laws of
-the spread, fold 5 their aggregation, folds 6 and 7 the conformal shifts; folds 8 and 9 are never touched here. Folds are
-of shapes: a shape is on one side on all devices. scikit-learn is imported inside.
+the spread, fold 5 their aggregation, folds 6 and 7 the conformal shifts; folds 8 and 9 are never touched here. Folds
+are of shapes: a shape is on one side on all devices. scikit-learn is imported inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from hwsim.stats.quantile_aggregation import QuantileAggregation
 _FLOOR = 0.01  # quantile of times that stands for the cost of a launch
 _SHRINK_ROWS = 10.0  # rows' worth of the common offset in that of a device
 _SMALL = 1e-3  # of absolute log residuals, before their logarithm is taken
-_LINE_ROWS = 4000
+_LINE_ROWS = 600
 _EDGE = 0.002  # share of the training rows outside the range on either side
 
 
@@ -46,7 +46,7 @@ class Sample:
 class Recipe:
     """Sizes of an expert's trees."""
 
-    trees: ObliviousBoosting = ObliviousBoosting(trees=500, depth=6, rate=0.08, feature_share=0.3)
+    trees: ObliviousBoosting = field(default_factory=lambda: ObliviousBoosting(trees=500, rate=0.08, feature_share=0.3))
     members: int = 1
 
 
@@ -62,7 +62,9 @@ def fit_expert(
     left = np.empty(len(residual))
     for part in range(4):
         out = fold // 2 == part
-        left[out] = residual[out] - np.mean([t.predict(x[out]) for t in _ensemble(how, x[~out], residual[~out])], axis=0)
+        left[out] = residual[out] - np.mean(
+            [t.predict(x[out]) for t in _ensemble(how, x[~out], residual[~out])], axis=0
+        )
     n = len(RATIOS)
     low, high = np.quantile(x[:, :n], [_EDGE, 1 - _EDGE], axis=0).astype(np.float32)
     return replace(bare, trees=trees, low=low, high=high, spread=spread_of(x, left, label, fold))
@@ -104,7 +106,9 @@ def _offsets(residual: Array, label: NDArray[np.str_]) -> dict[str, float]:
     return found
 
 
-def _rows(expert: Expert, samples: Sequence[Sample]) -> tuple[NDArray[np.float32], Array, NDArray[np.str_], NDArray[np.int64]]:
+def _rows(
+    expert: Expert, samples: Sequence[Sample]
+) -> tuple[NDArray[np.float32], Array, NDArray[np.str_], NDArray[np.int64]]:
     """Features, residual log times, labels and folds of all samples."""
     parts = []
     for s in samples:
@@ -127,13 +131,22 @@ def spread_of(x: NDArray[np.float32], left: Array, label: NDArray[np.str_], fold
     size = np.log(np.abs(left[base]) + _SMALL)
     scale = ObliviousBoosting(trees=80, depth=4, rate=0.1, feature_share=0.3).fit(x[base], size)
     shape = np.quantile(left[base] / np.exp(scale.predict(x[base])), LEVELS)
-    tables = {str(k): np.quantile(left[base & (label == k)], LEVELS) for k in np.unique(label) if (base & (label == k)).any()}
+    tables = {
+        str(k): np.quantile(left[base & (label == k)], LEVELS) for k in np.unique(label) if (base & (label == k)).any()
+    }
     tables[""] = np.quantile(left[base], LEVELS)
     mean, deviation = x[base].mean(axis=0), x[base].std(axis=0) + 1e-6
     lines = _lines(np.clip((x[base] - mean) / deviation, -3, 3), left[base])
     standard = (mean.astype(np.float64), deviation.astype(np.float64))
     found = Spread(
-        LEVELS, tables, scale, shape, lines, standard, QuantileAggregation(LEVELS), ConformalQuantiles(LEVELS, {"": (0.0, 0.0)})
+        LEVELS,
+        tables,
+        scale,
+        shape,
+        lines,
+        standard,
+        QuantileAggregation(LEVELS),
+        ConformalQuantiles(LEVELS, {"": (0.0, 0.0)}),
     )
     found.aggregation.fit(_base_of(found, x[mixed], label[mixed]), left[mixed])
     quantiles = found.aggregation.predict(_base_of(found, x[shifted], label[shifted]))

@@ -148,5 +148,13 @@ def _rows(
 ) -> KernelRows:
     place = np.linspace(0, 1, len(u))
     return KernelRows(
-        source, NEUSIGHT_DEVICES[name], "eager", "fp32", table, operator, fold, place, u.latency_ms.to_numpy(float) * 1e3
+        source,
+        NEUSIGHT_DEVICES[name],
+        "eager",
+        "fp32",
+        table,
+        operator,
+        fold,
+        place,
+        u.latency_ms.to_numpy(float) * 1e3,
     )

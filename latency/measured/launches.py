@@ -116,8 +116,8 @@ def _write(path: Path, known: Mapping[tuple[str, int], Launches | None]) -> None
         for o, s, n in zip(found.operators, found.shapes, found.counts, strict=True)
     ]
     np.savez_compressed(
-        path, networks=np.array([f"{name}@{side}" for name, side in pairs]),
-        families=np.array([found.family if (found := known[pair]) else "" for pair in pairs]), operators=np.array(operators),
+        path, networks=np.array([f"{name}@{side}" for name, side in pairs]), operators=np.array(operators),
+        families=np.array([found.family if (found := known[pair]) else "" for pair in pairs]),
         shapes=np.array([(CLASSES.index(s.kind), *astuple(s)[1:]) for s in shapes], dtype=np.int64),
         rows=np.array(rows, dtype=np.int64),
     )  # fmt: skip
@@ -136,7 +136,9 @@ def _read(path: Path) -> dict[tuple[str, int], Launches | None]:
         mine = rows[bounds[i] : bounds[i + 1]]
         if len(mine):
             found[pair] = Launches(
-                tuple(operators[j] for j in mine[:, 1]), tuple(shapes[j] for j in mine[:, 2]), mine[:, 3].astype(float),
+                tuple(operators[j] for j in mine[:, 1]),
+                tuple(shapes[j] for j in mine[:, 2]),
+                mine[:, 3].astype(float),
                 families[i],
             )
     return found

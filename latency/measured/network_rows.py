@@ -74,11 +74,13 @@ def ofa_rows(folder: Path) -> Iterator[NetworkRow]:
     """Sub-networks of a once-for-all MobileNetV3 on the V100 and the RTX 2080 Ti."""
     table = read(folder, "help_ofa_mbv3_latency_ms")
     for row in table.itertuples():
+        network = f"ofa@{row.ks}/{row.e}/{row.d}/{row.r}"
         for gpu, column in (("v100", "v100"), ("RTX2080Ti", "2080ti")):
             for batch in (1, 32, 64):
+                latency_us = float(table.at[row.Index, f"{column}_{batch}"]) * 1e3
                 yield NetworkRow(
                     "help_ofa", "HELP", gpu, "eager", "fp32", "nchw", "mobilenet_v3",
-                    f"ofa@{row.ks}/{row.e}/{row.d}/{row.r}", batch, float(table.at[row.Index, f"{column}_{batch}"]) * 1e3,
+                    network, batch, latency_us,
                 )  # fmt: skip
 
 
@@ -86,7 +88,11 @@ def nvidia_rows(folder: Path) -> Iterator[NetworkRow]:
     """NVIDIA's PyTorch examples. TensorFlow 1 with XLA has its own host costs and is left out."""
     for row in read(folder, "nvidia_dle_inference").itertuples():
         if row.framework == "PyTorch":
-            gpu = "v100" if row.device.startswith("V100") else {"A100-40GB": "a100", "T4": "t4"}.get(row.device, row.device)
+            gpu = (
+                "v100"
+                if row.device.startswith("V100")
+                else {"A100-40GB": "a100", "T4": "t4"}.get(row.device, row.device)
+            )
             precision = "fp16" if row.precision == "amp" else row.precision
             yield NetworkRow(
                 "nvidia_dle", f"NVIDIA container, {row.device}", gpu, "eager", precision, "nchw", family(row.model),

@@ -40,7 +40,15 @@ def rows_of(rows: list[Measurement], precision: str) -> KernelRows:
     operator = np.array([row.operator for row in kept])
     first = kept[0]
     return KernelRows(
-        first.source, first.device, first.runtime, precision, table, operator, fold, np.linspace(0, 1, len(kept)), latency
+        first.source,
+        first.device,
+        first.runtime,
+        precision,
+        table,
+        operator,
+        fold,
+        np.linspace(0, 1, len(kept)),
+        latency,
     )
 
 

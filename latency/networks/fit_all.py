@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from hwsim.core.errors import HwsimError, InputError
-from hwsim.latency.errors import Errors
 from hwsim.latency.conformal import errors_of, left_out_coverage, score
+from hwsim.latency.errors import Errors
 from hwsim.latency.learned.spread import HIGH, LOW
 from hwsim.latency.measured.launches import Launches
 from hwsim.latency.measured.network_rows import (
@@ -33,7 +33,7 @@ from hwsim.latency.measured.own_rows import own_networks
 from hwsim.latency.measured.tables import data_folder, gpus
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_classes import Prior
-from hwsim.latency.networks.fit_network import LEAST_FAMILY, MANY, LeftOut, NetworkSet, fit_network
+from hwsim.latency.networks.fit_network import LEAST_FAMILY, MANY, LeftOut, NetworkSet, fit_network, models_left_out
 from hwsim.latency.networks.models import PATH, NetworkModels
 from hwsim.latency.networks.network_model import LABEL, NetworkModel, with_distance
 from hwsim.latency.networks.work_classes import TERMS
@@ -82,7 +82,9 @@ class Tables:
 
     def data(self, rows: Sequence[NetworkRow]) -> NetworkSet:
         """Rows as arrays."""
-        macs = [float(sum(s.macs * n for s, n in zip(m.shapes, m.counts, strict=True))) for m in map(self.launches, rows)]
+        macs = [
+            float(sum(s.macs * n for s, n in zip(m.shapes, m.counts, strict=True))) for m in map(self.launches, rows)
+        ]
         return NetworkSet(
             np.array([self.sums(row) for row in rows]), np.array([row.latency_us for row in rows]),
             np.array([row.family for row in rows]), np.array([model_of(row) for row in rows]),
@@ -127,8 +129,13 @@ def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
         host = tables.gpus[key.partition("/")[0]].launch_us[key.split("/")[1]]
         precision = key.split("/")[2]
         prior = taught(classes, seen, precision, host) if len(data.family) < MANY else Prior.plain(host, _PLAIN_SD)
+        if key not in SHIPPED and len(data.family) >= MANY:
+            scores[f"{key}, {stack}, models"] = unseen_models(data, prior)
+            continue
         model, left = fit_network(data, prior, stack, key.split("/")[1] == "tensorrt")
-        scores |= {f"{key}, {stack}, {name}": figures(data, part, model) for name, part in left.items() if len(part.rows)}
+        scores |= {
+            f"{key}, {stack}, {name}": figures(data, part, model) for name, part in left.items() if len(part.rows)
+        }
         name = f"{key}{SPECIAL.get(stack, '')}"
         if key in SHIPPED and newer(model, models.get(name)):
             models[name], classes[name], seen[name] = model, model.classes, data.sums.sum(axis=0) > 0
@@ -137,6 +144,12 @@ def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
     bare = NetworkModels(models, Errors((0.0, 1.0), (0.0, 0.0), 0.0, 0), scores, {})
     transfer, more = transfer_errors(tables, bare)
     return replace(bare, transfer=transfer, scores=scores | more)
+
+
+def unseen_models(data: NetworkSet, prior: Prior) -> dict[str, float]:
+    """Figures of models left out in fifths, where nothing ships that intervals would be needed for."""
+    left = models_left_out(data, prior)
+    return score(np.log(data.latency_us[left.rows] / left.predicted_us), data.latency_us[left.rows], None)
 
 
 def newer(model: NetworkModel, other: NetworkModel | None) -> bool:
@@ -152,7 +165,11 @@ def figures(data: NetworkSet, left: LeftOut, model: NetworkModel) -> dict[str, f
     found = score(residual, data.latency_us[left.rows], None)
     family = data.family[left.rows]
     each = [100 * float(np.mean(np.abs(np.exp(-residual[family == name]) - 1))) for name in np.unique(family)]
-    found |= {"families": float(len(each)), "median_family_mape_pct": float(np.median(each)), "worst_family_mape_pct": max(each)}
+    found |= {
+        "families": float(len(each)),
+        "median_family_mape_pct": float(np.median(each)),
+        "worst_family_mape_pct": max(each),
+    }
     if isinstance(model.spread, Errors):
         low, high = model.spread.quantile(0.05), model.spread.quantile(0.95)
         width = 50 * (np.exp(high) - np.exp(low))
@@ -186,8 +203,8 @@ def about(folder: Path) -> dict[str, Any]:
     hashes = {name: sha256((folder / "latency" / f"{name}.parquet").read_bytes()).hexdigest() for name in _TABLES}
     return {
         "made_by": "python -m hwsim.latency.networks.fit_all FOLDER",
-        "tables": "third-party measurements; origin, commit and licence of each: latency/SOURCES.md of the data folder; "
-        "and data/h200_networks.csv, measured by hwsim profile",
+        "tables": "third-party measurements; origin, commit and licence of each: latency/SOURCES.md of the data "
+        "folder; and data/h200_networks.csv, measured by hwsim profile",
         "sha256": hashes,
         "families": f"files of timm with {LEAST_FAMILY} models or more are left out one at a time",
     }

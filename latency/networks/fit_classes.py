@@ -1,6 +1,7 @@
 """Least squares for the factors of a class model: on log time, robust, each factor drawn to a prior.
 
-    minimise  sum_i rho((log T_i - log T^_i) / SPREAD) + sum_j ((log f_j - log prior_j) / sd_j)^2,   rho(r) = (2 asinh(r / 2))^2
+    minimise  sum_i rho((log T_i - log T^_i) / SPREAD) + sum_j ((log f_j - log prior_j) / sd_j)^2
+    rho(r) = (2 asinh(r / 2))^2
 
 A class that few networks hold stays near its prior, so that a network of a new kind is predicted by what its kinds of
 kernels usually take. scipy is imported inside.

@@ -75,7 +75,7 @@ def fit_network(data: NetworkSet, prior: Prior, stack: str, fused: bool) -> tupl
         errors = errors_of(residual - median_of(residual, family), family, left_out_coverage(residual, family))
         spread, coverage = errors, errors.coverage
     else:
-        left = {"models": _models(data, prior), "families": _families(data, prior, LEAST_FAMILY)}
+        left = {"models": models_left_out(data, prior), "families": _families(data, prior, LEAST_FAMILY)}
         spread, coverage = _spread(data, left)
     families = len(set(data.family.tolist()))
     launches = data.sums[:, TERMS.index(LAUNCHES)]
@@ -109,7 +109,8 @@ def scaled(classes: ClassModel, ratio: Array) -> ClassModel:
     return replace(classes, factors=classes.factors * best, host_us=classes.host_us * best)
 
 
-def _models(data: NetworkSet, prior: Prior) -> LeftOut:
+def models_left_out(data: NetworkSet, prior: Prior) -> LeftOut:
+    """Every model predicted by a fit that saw neither it nor its variants."""
     fold = np.array([crc32(name.encode()) % _FOLDS for name in data.model])
     return _joined([_left_out(data, fold == k, prior) for k in range(_FOLDS)])
 
@@ -167,5 +168,3 @@ def _three_roles(fold: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _span(values: Array) -> tuple[float, float]:
     return float(values.min()), float(values.max())
-
-

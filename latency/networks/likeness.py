@@ -21,9 +21,7 @@ def description(model: ClassModel, sums: Array) -> Array:
     total = np.maximum(parts.sum(axis=1), 1e-9)
     share = parts / total[:, None]
     launches = np.maximum(sums[:, _LAUNCHES], 1.0)
-    return np.column_stack(
-        [np.sqrt(share), share[:, _COMPUTE].sum(axis=1), np.log(total / launches), np.log(launches)]
-    )
+    return np.column_stack([np.sqrt(share), share[:, _COMPUTE].sum(axis=1), np.log(total / launches), np.log(launches)])
 
 
 @dataclass(frozen=True, slots=True)

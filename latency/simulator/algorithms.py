@@ -26,7 +26,13 @@ _FUSED_OUTPUTS = (8, 16)  # of a block of fused Winograd; it makes them for 32 c
 _DEPTH_STEP = 8  # tiles walk the depth in steps of at least this
 _LANES = 64  # outputs of a thread block of a direct kernel: two warps
 CONV3X3 = CLASSES.index("conv3x3")
-ALGORITHMS = (*(f"tile{r}x{c}" for r, c in TILES), "split", *(f"winograd{m}_{r}x{c}" for m, r, c in WINOGRAD), "fused", "direct")
+ALGORITHMS = (
+    *(f"tile{r}x{c}" for r, c in TILES),
+    "split",
+    *(f"winograd{m}_{r}x{c}" for m, r, c in WINOGRAD),
+    "fused",
+    "direct",
+)
 
 
 def compute_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> Array:

@@ -58,7 +58,9 @@ def simulate(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Array)
     memory = table.bytes_moved / (gpu.dram_gbps_spec * 1e3)
     rest = memory + launch_us
     time = np.where(products, algorithms.min(axis=1), 0.0) + rest
-    return Simulated(compute, memory, launch_us, time, _columns(table, gpu, algorithms, (compute, memory, time), launch_us))
+    return Simulated(
+        compute, memory, launch_us, time, _columns(table, gpu, algorithms, (compute, memory, time), launch_us)
+    )
 
 
 def _columns(

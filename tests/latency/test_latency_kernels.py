@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from hwsim.core.errors import InputError, UnsupportedError
-from hwsim.core.workload import Workload
-from hwsim.latency import kernels
+from hwsim.core.workload import Layer, Workload
+from hwsim.latency import Kernel, kernels
+from hwsim.latency.kernels import shape_of
 from hwsim.latency.published import PUBLISHED, published
 from hwsim.latency.published.builder import NetworkBuilder
-from hwsim.latency.roofline import smooth_max, wave_factor
 
 
 def residual_block() -> Workload:
     net = NetworkBuilder("block", (1, 16, 8, 8))
     y = net.conv_bn(net.conv_bn("x", 16, 3), 16, 3, act=None)
     return net.workload(net.act(net.add(y, "x")))
+
+
+def moved(kernel: Kernel) -> int:
+    return kernel.shape.read_elements + kernel.shape.write_elements
 
 
 @pytest.mark.exact
@@ -35,9 +38,10 @@ def test_fused_block_is_two_kernels(runtime: str) -> None:
     assert first.layers == ("conv2d_0", "batch_norm_1", "relu_2")
     assert second.layers == ("conv2d_3", "batch_norm_4", "add_5", "relu_6")
     elements = 16 * 8 * 8
-    assert first.act_elements == 2 * elements
-    assert second.act_elements == 3 * elements, "input, residual branch, output"
-    assert (first.rows, first.cols, first.weight_elements) == (64, 16, 16 * 16 * 9)
+    assert moved(first) == 2 * elements
+    assert moved(second) == 3 * elements, "input, residual branch, output"
+    assert (first.shape.rows, first.shape.cols, first.shape.weight_elements) == (64, 16, 16 * 16 * 9)
+    assert (first.operator, first.shape.depth, first.shape.out_h, first.shape.kernel_h) == ("conv2d", 144, 8, 3)
 
 
 @pytest.mark.exact
@@ -83,9 +87,9 @@ def test_fusion_keeps_the_work(name: str) -> None:
     eager, fused = kernels(workload, "eager"), kernels(workload, "compiled")
     views = sum(layer.kind == "reshape" for layer in workload)
     assert len(eager) == len(workload.layers) - views
-    assert sum(k.macs for k in eager) == sum(k.macs for k in fused) == workload.macs
+    assert sum(k.shape.macs for k in eager) == sum(k.shape.macs for k in fused) == workload.macs
     assert len(fused) < len(eager)
-    assert sum(k.act_elements for k in fused) < sum(k.act_elements for k in eager)
+    assert sum(map(moved, fused)) < sum(map(moved, eager))
     assert sorted(n for k in fused for n in k.layers) == sorted(n for k in eager for n in k.layers)
 
 
@@ -107,19 +111,30 @@ def test_other_layers_move_data_in_the_precision_before_them() -> None:
 
 
 @pytest.mark.exact
-def test_waves_by_hand() -> None:
-    """80 tiles of 128 x 64 fill 80 multiprocessors once; an 81st makes a second wave; cols = 0 is no product."""
-    rows = np.array([128.0 * 80, 128.0 * 80 + 1, 1.0, 5.0])
-    cols = np.array([64.0, 64.0, 64.0, 0.0])
-    slots = 80 * 128 * 64
-    assert wave_factor(rows, cols, 80) == pytest.approx([1.0, 2 * slots / (rows[1] * 64), slots / 64, 1.0])
+def test_padding_and_turned_views_move_data() -> None:
+    """A reshape of a permuted tensor copies it; padding and rolls always do; a view does not."""
+
+    def layer(name: str, op: str, source: str, shape: tuple[int, ...]) -> Layer:
+        return Layer(name, "reshape", op, (source,), ((1, 8, 4, 4),), shape, value_preserving=True)
+
+    layers = (
+        layer("turn", "permute", "x", (1, 4, 4, 8)), layer("flat", "reshape", "turn", (1, 16, 8)),
+        layer("view", "reshape", "x", (1, 128)), layer("pad", "pad", "x", (1, 8, 6, 6)),
+    )  # fmt: skip
+    made = kernels(Workload("views", layers, ("x",), ((1, 8, 4, 4),), ("flat", "pad")), "eager")
+    assert [(k.name, k.kind) for k in made] == [("flat", "memory"), ("pad", "memory")]
 
 
 @pytest.mark.exact
-def test_smooth_max() -> None:
-    a, b = np.array([3.0, 0.0, 1e-9, 1e12]), np.array([4.0, 0.0, 2.0, 1e12])
-    assert smooth_max(a, b, 2.0) == pytest.approx([5.0, 0.0, 2.0, 2**0.5 * 1e12])
-    assert smooth_max(a, b, 1.0) == pytest.approx(a + b)
+def test_transposed_and_one_dimensional_convolutions() -> None:
+    up = Layer("up", "conv", "conv_transpose2d", ("x",), ((1, 16, 8, 8),), (1, 4, 16, 16), (16, 4, 2, 2), True,
+               16 * 4 * 4 * 64, 16 * 16 + 4, (2, 2), (2, 2), (0, 0), (1, 1))  # fmt: skip
+    line = Layer("line", "conv", "conv1d", ("x",), ((1, 8, 32),), (1, 16, 32), (16, 8, 3), False, 16 * 8 * 3 * 32,
+                 384, (3,), (1,), (1,), (1,))  # fmt: skip
+    for one in (up, line):
+        shape = shape_of(one)
+        assert shape.macs == one.macs and shape.write_elements == one.out_elements
+        assert shape.read_elements == one.in_elements and shape.weight_elements == one.params
 
 
 @pytest.mark.exact

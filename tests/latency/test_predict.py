@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +15,11 @@ from hwsim.core.assignment import Policy, assign
 from hwsim.core.errors import InputError
 from hwsim.core.workload import Workload
 from hwsim.latency import RUNTIMES, device, devices, predict, trust_statement
-from hwsim.latency.errors import Errors, load, nearest_key
-from hwsim.latency.published import published
+from hwsim.latency.errors import Errors
+from hwsim.latency.learned.experts import experts
+from hwsim.latency.networks.models import network_models
+from hwsim.latency.networks.work_classes import TERMS
+from hwsim.latency.published import ofa_mobilenet_v3, published
 from hwsim.latency.published.builder import NetworkBuilder
 
 CASES = [(name, runtime) for name in ("v100", "v100-pcie", "rtx3090", "tx2") for runtime in RUNTIMES]
@@ -127,9 +131,8 @@ def test_a_kernel_by_itself_has_its_own_errors() -> None:
     net = NetworkBuilder("one", (1, 256, 28, 28))
     one = net.workload(net.conv("x", 256, 3))
     result = predict(one, "v100", (32,)).batches[0]
-    fit = load().kernels["v100/eager/fp32/conv3x3"]
-    assert fit.errors is not None and not result.out_of_domain
-    assert result.latency_us.stage == "kernel" and result.latency_us.coverage == fit.errors.coverage
+    assert not result.out_of_domain and result.latency_us.stage == "kernel"
+    assert result.latency_us.coverage == experts().coverage["v100-pcie/fp32/conv3x3"]
 
 
 @pytest.mark.exact
@@ -192,13 +195,42 @@ def test_only_views_is_an_error() -> None:
 
 
 @pytest.mark.exact
-def test_nearest_fit() -> None:
-    keys = list(load().networks)
-    assert nearest_key(keys, "rtx3090/eager/tf32") == "rtx3090/eager/fp16"
-    assert nearest_key(keys, "rtx3090/eager/fp32") == "v100/eager/fp32"
-    assert nearest_key(keys, "v100/eager/int8") == "v100/tensorrt/int8"
-    assert nearest_key(keys, "v100/compiled/fp16") == "v100/eager/fp16"
-    assert nearest_key(keys, "tx2/compiled/fp32").startswith("tx2/")
+@pytest.mark.parametrize(
+    ("name", "runtime", "precision", "layout", "key"),
+    [
+        ("rtx3090", "eager", "fp16", "nhwc", "rtx3090/eager/fp16/nhwc"),
+        ("v100-pcie", "eager", "fp16", "nchw", "v100/eager/fp16/nchw"),
+        ("h100", "eager", "fp16", "nhwc", "h200/eager/fp16/nhwc"),
+        ("l4", "compiled", "fp16", "nchw", "rtx4090/compiled/fp16/nchw"),
+        ("orin", "tensorrt", "fp16", "nchw", "tx2/tensorrt/fp16/nchw"),
+        ("h100", "eager", "fp32", "nchw", "h200/eager/fp32/nhwc"),
+    ],
+)
+def test_nearest_model(name: str, runtime: str, precision: str, layout: str, key: str) -> None:
+    found = network_models().find(device(name), runtime, precision, layout)
+    assert found.key == key and found.exact == (key.startswith((name, "v100")))
+
+
+@pytest.mark.exact
+def test_compiling_changes_what_moves_data_alone() -> None:
+    models = network_models()
+    eager = models.find(device("rtx3090"), "eager", "fp16", "nchw").model.classes.factors
+    compiled = models.find(device("rtx3090"), "compiled", "fp16", "nchw").model.classes.factors
+    moves = np.array([name.endswith(":memory") for name in TERMS])
+    assert np.array_equal(eager[~moves], compiled[~moves]) and not np.array_equal(eager[moves], compiled[moves])
+
+
+@pytest.mark.exact
+def test_a_search_space_is_recognised() -> None:
+    space = ofa_mobilenet_v3([3] * 20, [4] * 20, [3] * 5, 192)
+    assert not predict(space, "v100", (32,)).batches[0].out_of_domain
+    assert predict(space, "v100", (32,)).notes == ()
+
+
+@pytest.mark.exact
+def test_few_data_are_said_to_be_few() -> None:
+    found = predict(published("resnet50", 224), "tx2", (1,), "fp16", "tensorrt")
+    assert any("few data" in note for note in found.notes)
 
 
 @pytest.mark.exact
@@ -209,14 +241,14 @@ def test_wider_takes_the_outer_quantiles() -> None:
 
 
 @pytest.mark.exact
-def test_calibration_is_centred_and_ordered() -> None:
-    calibration = load()
-    for fit in [*calibration.networks.values(), *calibration.kernels.values()]:
-        for errors in [fit.errors] if fit.errors else []:
-            assert list(errors.values) == sorted(errors.values)
-            assert errors.quantile(0.5) == 0
-    assert calibration.transfer is not None and calibration.transfer.quantile(0.5) == 0
-    assert {"sha256", "kernel_split", "network_split", "made_by"} <= set(calibration.about)
+def test_shipped_errors_are_ordered() -> None:
+    models = network_models()
+    for model in models.models.values():
+        if isinstance(model.spread, Errors):
+            assert list(model.spread.values) == sorted(model.spread.values)
+        assert model.networks >= 4 and 0.7 < model.coverage <= 1
+    assert models.transfer.quantile(0.5) == 0
+    assert {"sha256", "families", "made_by"} <= set(models.about)
 
 
 @pytest.mark.exact
@@ -241,10 +273,11 @@ def test_prediction_imports_nothing_heavy() -> None:
 
 @pytest.mark.exact
 def test_the_trust_statement_quotes_the_shipped_errors() -> None:
-    scores = load().scores
+    models = network_models()
     text = trust_statement(["v100-pcie", "rtx3090", "rtx3090", "mine"])
-    for key in ("v100/eager/fp32", "v100/eager/fp16", "rtx3090/eager/fp16"):
-        assert f"{scores[key]['mape_pct']:.0f} % (batch" in text
-        assert f"held {scores[key]['coverage_pct']:.0f} %" in text
-    assert "mine: nothing was measured" in text and "tx2" not in text
+    for key in ("v100/eager/fp32/nchw", "rtx3090/eager/fp16/nchw", "rtx3090/eager/fp16/nhwc"):
+        model = models.models[key]
+        assert f"{models.scores[f'{key}, {model.stack}, families']['mape_pct']:.0f} % for unseen families" in text
+        assert f"held {100 * model.coverage:.0f} %" in text
+    assert "mine: no network was measured" in text and "tx2" not in text
     assert text.count("rtx3090:") == 1 and text.count("v100-pcie:") == 1
