@@ -200,6 +200,7 @@ def predict(
     acts: str = "none",
     deadline_us: float | None = None,
     input_shape: tuple[int, ...] | None = None,
+    layout: str = "nchw",
 ) -> LatencyPrediction:
     """GPU latency of a network by batch size, with intervals; needs no GPU."""
     from hwsim.latency import predict as predict_latency
@@ -217,6 +218,7 @@ def predict(
         runtime=runtime,
         assignment=assignment,
         deadline_us=deadline_us,
+        layout=layout,
     )
 
 

@@ -21,6 +21,7 @@ def run(
     batch: Annotated[str, typer.Option("--batch", metavar="N[,N..]", help="batch sizes")] = "1",
     precision: Annotated[str | None, typer.Option("--precision", metavar="P", help="fp32, fp16, int8, ...")] = None,
     runtime: Annotated[str, typer.Option("--runtime", metavar="eager|compiled|tensorrt")] = "eager",
+    layout: Annotated[str, typer.Option("--layout", metavar="nchw|nhwc", help="images in memory")] = "nchw",
     weights: Annotated[
         str, typer.Option("--weights", metavar="FMT", help="weight format of a quantized network")
     ] = "none",
@@ -46,7 +47,8 @@ def run(
 
     gpus = {name: device_named(name) for name in options.devices_of(device)}
     network = network_of(model, input_shape=options.shape_of(input_shape))
-    knobs: dict[str, Any] = {"precision": precision, "runtime": runtime, "weights": weights, "acts": acts}
+    knobs: dict[str, Any] = {"precision": precision, "runtime": runtime, "layout": layout}
+    knobs |= {"weights": weights, "acts": acts}
     found = [predict(network, name, batch=sizes, deadline_us=deadline_us, **knobs) for name in gpus]
     rows = [prediction.as_dict() for prediction in found]
     document: dict[str, Any] = rows[0] if len(rows) == 1 else {"devices": rows}

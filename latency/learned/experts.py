@@ -17,6 +17,7 @@ from hwsim.latency.learned.expert import Expert, Setting, label_of
 from hwsim.latency.simulator.table import table_of
 from hwsim.latency.store import read
 
+Bound = Literal["compute", "memory", "launch"]
 PATH = Path(__file__).parent.parent / "data" / "experts.npz"
 _SAME = {"v100": "v100-pcie"}  # eager kernels of the V100 were measured on its PCIe card
 _STRANGE = 0.25  # log ratio beyond the training rows from which a kernel is out of domain
@@ -50,7 +51,7 @@ class KernelErrors:
 
     time_us: float
     errors: Errors
-    bound: Literal["compute", "memory", "launch"]
+    bound: Bound
     strange: bool
 
 
@@ -72,8 +73,12 @@ def kernel_errors(
     measured = label in expert.offsets
     errors = Errors(found.levels, tuple(float(v) for v in values), known.coverage.get(label, float("nan")), 1)
     simulated = expert.simulated(table, setting)
-    parts = {"compute": simulated.compute_us[0], "memory": simulated.memory_us[0], "launch": simulated.launch_us[0]}
-    bound: Literal["compute", "memory", "launch"] = max(parts, key=lambda name: float(parts[name]))  # type: ignore[assignment]
+    parts: dict[Bound, float] = {
+        "compute": float(simulated.compute_us[0]),
+        "memory": float(simulated.memory_us[0]),
+        "launch": float(simulated.launch_us[0]),
+    }
+    bound = max(parts, key=lambda name: parts[name])
     strange = not measured or float(found.distance[0]) > _STRANGE
     return KernelErrors(float(found.time_us[0]), errors, bound, strange)
 

@@ -91,7 +91,7 @@ def _sample(rows: KernelRows, layout: str, devices: Mapping[str, Gpu]) -> Sample
     return Sample(setting, rows.table[kept], latency[kept], rows.fold[kept])
 
 
-def fit_all(folder: Path, progress: Callable[[str], None] | None = None) -> Experts:
+def fit_all(folder: Path, progress: Callable[[str], object] | None = None) -> Experts:
     """Fit every expert on folds 0 to 7 and score it on folds 8 and 9."""
     devices = gpus(folder)
     experts: dict[str, Expert] = {}

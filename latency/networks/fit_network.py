@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.latency.conformal import errors_of, left_out_coverage, median_of
+from hwsim.latency.errors import Errors
 from hwsim.latency.learned.fit_expert import spread_of
-from hwsim.latency.learned.spread import HIGH, LOW
+from hwsim.latency.learned.spread import HIGH, LOW, Spread
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_classes import Prior, fit_classes, row_weights
 from hwsim.latency.networks.likeness import Likeness, description
@@ -73,7 +74,8 @@ def fit_network(data: NetworkSet, prior: Prior, stack: str, fused: bool) -> tupl
         residual = np.log(data.latency_us[left["families"].rows] / left["families"].predicted_us)
         family = data.family[left["families"].rows]
         errors = errors_of(residual - median_of(residual, family), family, left_out_coverage(residual, family))
-        spread, coverage = errors, errors.coverage
+        spread: Spread | Errors = errors
+        coverage = errors.coverage
     else:
         left = {"models": models_left_out(data, prior), "families": _families(data, prior, LEAST_FAMILY)}
         spread, coverage = _spread(data, left)
@@ -140,7 +142,7 @@ def _joined(parts: Sequence[LeftOut]) -> LeftOut:
     return LeftOut(*(np.concatenate([getattr(part, name) for part in parts]) for name in LeftOut.__slots__))
 
 
-def _spread(data: NetworkSet, left: dict[str, LeftOut]) -> tuple[object, float]:
+def _spread(data: NetworkSet, left: dict[str, LeftOut]) -> tuple[Spread, float]:
     """Quantiles of both kinds of left-out residual; and their coverage by spreads that did not see a family."""
     both = _joined(list(left.values()))
     residual = np.log(data.latency_us[both.rows] / both.predicted_us)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.latency.errors import Errors
 from hwsim.latency.learned.spread import Spread
@@ -87,6 +88,6 @@ def correction(trees: ObliviousTrees, described: Array, distance: Array) -> Arra
     return np.asarray(trees.predict(described) / (1 + (distance / _UNLIKE) ** 2))
 
 
-def with_distance(described: Array, distance: Array) -> Array:
+def with_distance(described: Array, distance: Array) -> NDArray[np.float32]:
     """What the spread reads."""
     return np.column_stack([described, np.log(np.maximum(distance, 1e-3))]).astype(np.float32)

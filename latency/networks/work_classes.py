@@ -103,7 +103,7 @@ class Work:
         total += np.bincount(np.maximum(self.compute_term, 0), self.compute_us * n, len(TERMS))
         total[_TERM[LAUNCHES]] = n.sum()
         total[_TERM[WEIGHTS]] = float(self.weights_us @ n)
-        return total
+        return np.asarray(total, dtype=np.float64)
 
 
 def network_work(made: Sequence[Kernel], gpu: Gpu, batch: int) -> Work:
