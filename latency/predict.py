@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import exp, log
 from typing import Literal
 
@@ -54,13 +55,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Times of the priced kernels at one batch, what bounds each, and the errors of their sum."""
+    """Times of the priced kernels at one batch, what bounds each, and the errors of their sum.
+
+    `lateness` is the probability of a log ratio above its argument, where one was fitted.
+    """
 
     times_us: Array
     bounds: tuple[Literal["compute", "memory", "launch"], ...]
     errors: Errors
     stage: Literal["kernel", "end_to_end"]
     strange: bool
+    lateness: Callable[[float], float] | None = None
 
 
 def predict(
@@ -138,7 +143,7 @@ def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency
         batch,
         Interval(low, total, high, "us", timed.stage, errors.coverage),
         {f"{level:g}": total * exp(errors.quantile(level)) for level in QUANTILES},
-        None if deadline_us is None else errors.share_above(log(deadline_us / total)),
+        None if deadline_us is None else (timed.lateness or errors.share_above)(log(deadline_us / total)),
         timed.strange,
         _kernel_times(plan, batch, timed),
     )
@@ -172,7 +177,10 @@ def _network(plan: Plan, batch: int) -> Timed:
         errors = plan.models.transfer
     elif strange:
         errors = errors.around_zero().wider(plan.models.transfer)
-    return Timed(times, bounds, errors, "end_to_end", strange)
+    lateness = None
+    if not strange and model.lateness is not None:
+        lateness = partial(model.lateness.share_above, forecast.described[0])
+    return Timed(times, bounds, errors, "end_to_end", strange, lateness)
 
 
 def _outside(plan: Plan, batch: int, distance: float, launches: float) -> bool:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from hwsim.core.errors import InputError
 from hwsim.stats.conformal_quantiles import ConformalQuantiles
+from hwsim.stats.presto import OrdinalRisk
 from hwsim.stats.quantile_aggregation import QuantileAggregation
 
 T = TypeVar("T")
 _LAYOUT = "layout"  # name of the JSON text that says where arrays belong
-_VIA_DICT = (QuantileAggregation, ConformalQuantiles)
+_VIA_DICT = (QuantileAggregation, ConformalQuantiles, OrdinalRisk)
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 

@@ -22,6 +22,7 @@ from hwsim.latency.learned.fit_expert import spread_of
 from hwsim.latency.learned.spread import HIGH, LOW, Spread
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_classes import Prior, fit_classes, row_weights
+from hwsim.latency.networks.lateness import Lateness, fit_lateness
 from hwsim.latency.networks.likeness import Likeness, description
 from hwsim.latency.networks.network_model import LABEL, NetworkModel, correction, with_distance
 from hwsim.latency.networks.work_classes import LAUNCHES, TERMS
@@ -75,15 +76,15 @@ def fit_network(data: NetworkSet, prior: Prior, stack: str, fused: bool) -> tupl
         family = data.family[left["families"].rows]
         errors = errors_of(residual - median_of(residual, family), family, left_out_coverage(residual, family))
         spread: Spread | Errors = errors
-        coverage = errors.coverage
+        coverage, lateness = errors.coverage, None
     else:
         left = {"models": models_left_out(data, prior), "families": _families(data, prior, LEAST_FAMILY)}
-        spread, coverage = _spread(data, left)
+        spread, coverage, lateness = _spread(data, left)
     families = len(set(data.family.tolist()))
     launches = data.sums[:, TERMS.index(LAUNCHES)]
     ranges = {"macs": _span(data.macs), "batch": _span(data.batch), "launches": _span(launches)}
     model = NetworkModel(
-        stack, classes, trees, likeness, spread, ranges, families, len(data.latency_us), fused, coverage
+        stack, classes, trees, likeness, spread, ranges, families, len(data.latency_us), lateness, fused, coverage
     )
     return model, left
 
@@ -142,7 +143,7 @@ def _joined(parts: Sequence[LeftOut]) -> LeftOut:
     return LeftOut(*(np.concatenate([getattr(part, name) for part in parts]) for name in LeftOut.__slots__))
 
 
-def _spread(data: NetworkSet, left: dict[str, LeftOut]) -> tuple[Spread, float]:
+def _spread(data: NetworkSet, left: dict[str, LeftOut]) -> tuple[Spread, float, Lateness | None]:
     """Quantiles of both kinds of left-out residual; and their coverage by spreads that did not see a family."""
     both = _joined(list(left.values()))
     residual = np.log(data.latency_us[both.rows] / both.predicted_us)
@@ -160,7 +161,7 @@ def _spread(data: NetworkSet, left: dict[str, LeftOut]) -> tuple[Spread, float]:
         trial = spread_of(x[~scored], residual[~scored], label[~scored], _three_roles(shifted[~scored]))
         quantiles = trial.quantiles(x[scored], LABEL, np.zeros(int(scored.sum())))
         held.append((residual[scored] >= quantiles[:, LOW]) & (residual[scored] <= quantiles[:, HIGH]))
-    return spread, float(np.mean(np.concatenate(held)))
+    return spread, float(np.mean(np.concatenate(held))), fit_lateness(x, residual)
 
 
 def _three_roles(fold: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -102,7 +102,8 @@ def _distance(wanted: str, key: str, architecture: str) -> float:
     alike = own is not None and own.architecture == architecture
     return (
         5 * kind + (3 - 1.5 * alike) * (its_device != device) + 1.5 * (its_precision != precision)
-        + (its_runtime != runtime) + 0.5 * (its_layout != layout) + 2.5 * (its_device in _SMALL and device not in _SMALL)
+        + (its_runtime != runtime) + 0.5 * (its_layout != layout)
+        + 2.5 * (its_device in _SMALL and device not in _SMALL)
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hwsim.latency.errors import Errors
 from hwsim.latency.learned.spread import Spread
 from hwsim.latency.networks.class_model import ClassModel
+from hwsim.latency.networks.lateness import Lateness
 from hwsim.latency.networks.likeness import Likeness, description
 from hwsim.latency.simulator.table import Array
 from hwsim.stats.oblivious_boosting import ObliviousTrees
@@ -29,12 +30,14 @@ class NetworkForecast:
     ratio : on the class model's time, from the trees.
     levels, log_quantiles : of log(measured / predicted), (levels) or (networks, levels).
     distance : from the measured networks; see `Likeness`.
+    described : what spread and lateness read, (networks, columns); empty where too few networks were measured.
     """
 
     ratio: Array
     levels: tuple[float, ...]
     log_quantiles: Array
     distance: Array
+    described: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class NetworkModel:
     spread : quantiles of what is left: of descriptions and distance where many networks were measured, else `Errors`.
     ranges : of `macs` an image, `batch` and `launches`, least and largest measured.
     families : how many kinds of network the errors rest on; `networks` how many measurements.
+    lateness : probabilities of missing a deadline, where many networks were measured.
     fused : whether it was fitted on fused kernels.
     coverage : share of held-out measurements that 90 % intervals held.
     """
@@ -62,6 +66,7 @@ class NetworkModel:
     ranges: Mapping[str, tuple[float, float]]
     families: int
     networks: int
+    lateness: Lateness | None
     fused: bool
     coverage: float
 
@@ -71,12 +76,14 @@ class NetworkModel:
             assert isinstance(self.spread, Errors)
             levels = self.spread.levels
             values = np.tile(self.spread.values, (len(sums), 1))
-            return NetworkForecast(np.ones(len(sums)), levels, values, np.ones(len(sums)))
+            none = np.zeros((len(sums), 0), dtype=np.float32)
+            return NetworkForecast(np.ones(len(sums)), levels, values, np.ones(len(sums)), none)
         described = description(self.classes, sums)
         distance = self.likeness.distance(described)
         ratio = np.exp(correction(self.trees, described, distance))
         x = with_distance(described, distance)
-        return NetworkForecast(ratio, self.spread.levels, self.spread.quantiles(x, LABEL, np.zeros(len(x))), distance)
+        quantiles = self.spread.quantiles(x, LABEL, np.zeros(len(x)))
+        return NetworkForecast(ratio, self.spread.levels, quantiles, distance, x)
 
     def network_us(self, sums: Array) -> Array:
         """Times of networks given as sums, microseconds."""

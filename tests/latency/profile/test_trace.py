@@ -20,7 +20,9 @@ class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
-        self.deep = nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1, groups=16), nn.SiLU(), nn.Conv2d(16, 16, 3, 1, 1, groups=4))
+        self.deep = nn.Sequential(
+            nn.Conv2d(16, 16, 3, 1, 1, groups=16), nn.SiLU(), nn.Conv2d(16, 16, 3, 1, 1, groups=4)
+        )
         self.norm = nn.LayerNorm(16)
         self.qkv = nn.Linear(16, 48)
         self.head = nn.Linear(16, 10)
