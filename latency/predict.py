@@ -22,13 +22,14 @@ from hwsim.latency.kernels import Kernel, kernels
 from hwsim.latency.learned.experts import kernel_errors
 from hwsim.latency.networks.models import Found, NetworkModels, network_models
 from hwsim.latency.networks.network_model import STRANGE
-from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, network_work
+from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, NetworkTable
 from hwsim.latency.precision import precision_for
 from hwsim.latency.simulator.table import Array
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LAYOUTS = ("nchw", "nhwc")
 FEW_NETWORKS = 20
+_TELLING_SHARE = 0.1  # of the time: less than this in unmeasured classes does not make a network unusual
 _LAUNCHES = TERMS.index(LAUNCHES)
 
 
@@ -39,7 +40,7 @@ class Plan:
     Attributes
     ----------
     launched : kernels that the runtime launches, shown to the user; `priced` those that the model prices, each of which
-        belongs to the launched one that `owner` says.
+        belongs to the launched one that `owner` says; `table` holds them at batch 1.
     """
 
     workload: Workload
@@ -49,6 +50,7 @@ class Plan:
     launched: tuple[Kernel, ...]
     priced: tuple[Kernel, ...]
     owner: tuple[int, ...]
+    table: NetworkTable
     found: Found
     models: NetworkModels
 
@@ -125,10 +127,13 @@ def _plan(workload: Workload, gpu: Gpu, runtime: str, layout: str, choice: dict[
         macs[k.precision] = macs.get(k.precision, 0) + k.shape.macs
     main = min(macs, key=lambda p: (-macs[p], p))
     unfused = launched if runtime == "eager" else kernels(workload, "eager", choice)
-    found = models.find(gpu, runtime, main, layout, network_work(unfused, gpu, batch).sums())
+    table = NetworkTable.of(unfused)
+    found = models.find(gpu, runtime, main, layout, table.work(gpu, batch).sums())
     priced = launched if found.model.fused or runtime == "eager" else unfused
+    table = table if priced is unfused else NetworkTable.of(priced)
     index = {name: i for i, k in enumerate(launched) for name in k.layers}
-    return Plan(workload, gpu, runtime, layout, launched, priced, tuple(index[k.name] for k in priced), found, models)
+    owner = tuple(index[k.name] for k in priced)
+    return Plan(workload, gpu, runtime, layout, launched, priced, owner, table, found, models)
 
 
 def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency:
@@ -161,7 +166,7 @@ def _single(plan: Plan, batch: int) -> Timed | None:
 def _network(plan: Plan, batch: int) -> Timed:
     """The priced kernels as a network."""
     model = plan.found.model
-    work = network_work(plan.priced, plan.gpu, batch)
+    work = plan.table.work(plan.gpu, batch)
     sums = work.sums()[None, :]
     forecast = model.forecast(sums)
     times = model.classes.kernel_us(work) * float(forecast.ratio[0])
@@ -172,23 +177,24 @@ def _network(plan: Plan, batch: int) -> Timed:
     bounds = tuple(_bound(c, m, launch) for c, m in zip(compute, memory, strict=True))
     values = tuple(float(v) for v in forecast.log_quantiles[0])
     errors = Errors(forecast.levels, values, model.coverage, model.families)
-    strange = not plan.found.exact or _outside(plan, batch, float(forecast.distance[0]), float(sums[0, _LAUNCHES]))
+    strange = not plan.found.exact or _outside(plan, batch, float(forecast.distance[0]), sums[0])
     if not plan.found.exact:
-        errors = plan.models.transfer
+        errors = plan.models.transfer_of(plan.gpu, plan.found)
     elif strange:
-        errors = errors.around_zero().wider(plan.models.transfer)
+        errors = errors.around_zero().wider(plan.models.transfer_of(plan.gpu, plan.found))
     lateness = None
     if not strange and model.lateness is not None:
         lateness = partial(model.lateness.share_above, forecast.described[0])
     return Timed(times, bounds, errors, "end_to_end", strange, lateness)
 
 
-def _outside(plan: Plan, batch: int, distance: float, launches: float) -> bool:
-    """Outside what was measured: by size, by batch, or a network unlike those that were."""
+def _outside(plan: Plan, batch: int, distance: float, sums: Array) -> bool:
+    """Outside what was measured: by size, by batch, by classes of kernels, or a network unlike those that were."""
     ranges = plan.found.model.ranges
     values = {"macs": float(plan.workload.macs), "batch": float(batch)}
     inside = all(ranges[name][0] <= value <= ranges[name][1] for name, value in values.items())
-    return not inside or distance > STRANGE or launches > 2 * ranges["launches"][1]
+    few = sums[_LAUNCHES] <= 2 * ranges["launches"][1]
+    return not (inside and few and distance <= STRANGE and plan.found.model.unseen_share(sums) <= _TELLING_SHARE)
 
 
 def _kernel_times(plan: Plan, batch: int, timed: Timed) -> tuple[KernelTime, ...]:
@@ -258,7 +264,7 @@ def _notes(plan: Plan, precision: str, strange: bool) -> tuple[str, ...]:
         card = f"{gpu.name}, {runtime}, {precision}" if chip_of(gpu) else f"{gpu.name} ({runtime}, {precision})"
         notes.append(
             f"no measured networks for {card}, {plan.layout}: those of {plan.found.key} serve, interval from the "
-            f"errors of {plan.models.transfer.groups} devices and runtimes predicted that way"
+            f"errors of {plan.models.transfer_of(gpu, plan.found).groups} devices and runtimes predicted that way"
         )
     elif strange:
         notes.append("outside the sizes, batches or kinds of network that were measured here: the interval is widened")

@@ -24,7 +24,7 @@ def _device(name: str, models: NetworkModels) -> str:
     chip = shared_chip(name)
     found = []
     for key, model in models.models.items():
-        device, runtime, precision, layout = key.split("/")
+        device, runtime, precision, layout, *_ = key.split("/")
         if device != chip:
             continue
         splits = [
@@ -45,9 +45,15 @@ def _device(name: str, models: NetworkModels) -> str:
 
 
 def _elsewhere(models: NetworkModels) -> str:
-    figures = [score["mape_pct"] for key, score in models.scores.items() if key.startswith("transfer/")]
+    parts = []
+    for size, words in (("server", "cards"), ("small", "Jetsons")):
+        figures = [score["mape_pct"] for key, score in models.scores.items() if key.startswith(f"transfer/{size}/")]
+        errors = models.transfer[size]
+        parts.append(
+            f"{errors.groups} {words} and runtimes, mean errors {min(figures):.0f} to {max(figures):.0f} %, intervals "
+            f"held {100 * errors.coverage:.0f} %"
+        )
     return (
         "Every other device, runtime or precision is predicted from the nearest of these, and its interval is that of "
-        f"{models.transfer.groups} devices and runtimes predicted in this way from another one: mean errors of "
-        f"{min(figures):.0f} to {max(figures):.0f} %, intervals held {100 * models.transfer.coverage:.0f} %."
+        f"devices and runtimes predicted in this way from another one ({'; '.join(parts)})."
     )

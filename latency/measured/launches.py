@@ -95,7 +95,7 @@ def _trace(name: str, side: int) -> Launches | None:
     try:
         from hwsim.latency.profile.timm_traces import trace_timm
     except ImportError as error:
-        raise MissingToolError(str(error), where=f"timm:{name}", hint="pip install timm") from None
+        raise MissingToolError(str(error), where=f"timm:{name}", hint="pip install 'hwsim[timm]'") from None
     try:
         family, found = trace_timm(name, side)
     except InputError:

@@ -34,7 +34,7 @@ from hwsim.latency.measured.tables import data_folder, gpus
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_classes import Prior
 from hwsim.latency.networks.fit_network import LEAST_FAMILY, MANY, LeftOut, NetworkSet, fit_network, models_left_out
-from hwsim.latency.networks.models import PATH, NetworkModels
+from hwsim.latency.networks.models import PAIR, PATH, NetworkModels, size_of
 from hwsim.latency.networks.network_model import LABEL, NetworkModel, with_distance
 from hwsim.latency.networks.work_classes import TERMS
 from hwsim.latency.simulator.table import Array
@@ -42,9 +42,8 @@ from hwsim.latency.store import write
 
 SHIPPED = (
     "v100/eager/fp32/nchw", "v100/eager/fp16/nchw", "rtx3090/eager/fp16/nchw", "rtx3090/eager/fp16/nhwc",
-    "rtx4090/eager/fp16/nchw", "rtx4090/eager/fp16/nhwc", "rtx4090/compiled/fp16/nchw", "t4/eager/fp32/nchw",
-    "t4/eager/fp16/nchw", "h200/eager/fp16/nhwc", "h200/eager/fp32/nhwc", "tx2/tensorrt/fp16/nchw",
-    "tx2/tensorrt/fp32/nchw", "tx2/eager/fp32/nchw",
+    "rtx4090/eager/fp16/nchw", "rtx4090/eager/fp16/nhwc", "rtx4090/compiled/fp16/nchw", "h200/eager/fp16/nhwc",
+    "h200/eager/fp32/nhwc", "tx2/tensorrt/fp16/nchw", "tx2/tensorrt/fp32/nchw", "tx2/eager/fp32/nchw",
 )  # fmt: skip
 SPECIAL = {"HELP": "/once-for-all"}  # a search space beside more general networks on the same key
 _TEACHERS = {  # sets whose factors are the prior of smaller ones
@@ -141,7 +140,7 @@ def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
             models[name], classes[name], seen[name] = model, model.classes, data.sums.sum(axis=0) > 0
         if progress:
             progress(f"{key}, {stack}")
-    bare = NetworkModels(models, Errors((0.0, 1.0), (0.0, 0.0), 0.0, 0), scores, {})
+    bare = NetworkModels(models, {}, scores, {})
     transfer, more = transfer_errors(tables, bare)
     return replace(bare, transfer=transfer, scores=scores | more)
 
@@ -186,22 +185,51 @@ def figures(data: NetworkSet, left: LeftOut, model: NetworkModel) -> dict[str, f
     return found | {"coverage_pct": 100 * model.coverage, "half_width_pct": float(width)}
 
 
-def transfer_errors(tables: Tables, models: NetworkModels) -> tuple[Errors, dict[str, dict[str, float]]]:
-    """Errors of rows answered by the nearest model of another device, mirrored to be centred; and their figures."""
+def transfer_errors(tables: Tables, models: NetworkModels) -> tuple[dict[str, Errors], dict[str, dict[str, float]]]:
+    """Errors of rows answered by the nearest model of another device, mirrored to be centred; and their figures.
+
+    The one card that was measured compiled is left out: every other card is answered with what compiling changed on it.
+    """
     pairs, residual, measured = [], [], []
     for (key, _), rows in tables.sets.items():
         device, runtime, precision, layout = key.split("/")
+        if key == PAIR[0]:
+            continue
         others = {k: m for k, m in models.models.items() if k.partition("/")[0] != device}
-        found = replace(models, models=others).find(tables.gpus[device], runtime, precision, layout)
+        gpu = tables.gpus[device]
+        found = replace(models, models=others).find(gpu, runtime, precision, layout)
         some = rows[:: max(1, len(rows) // 300)]
         predicted = found.model.network_us(np.array([tables.sums(row) for row in some]))
         residual.append(np.log(np.array([row.latency_us for row in some]) / predicted))
         measured.append(np.array([row.latency_us for row in some]))
-        pairs += [f"transfer/{device}/{runtime}/{precision}"] * len(some)
+        pairs += [f"transfer/{size_of(gpu)}/{device}/{runtime}/{precision}"] * len(some)
     r, us, pair = np.concatenate(residual), np.concatenate(measured), np.array(pairs)
-    errors = errors_of(np.concatenate([r, -r]), np.concatenate([pair, pair]))
-    errors = replace(errors, coverage=left_out_coverage(r, pair, symmetric=True))
-    return errors, {str(name): score(r[pair == name], us[pair == name], errors) for name in np.unique(pair)}
+    found_errors, figures = {}, {}
+    for size in ("server", "small"):
+        mine = np.char.startswith(pair, f"transfer/{size}/")
+        errors = errors_of(np.concatenate([r[mine], -r[mine]]), np.concatenate([pair[mine], pair[mine]]))
+        coverage = left_out_coverage(r[mine], pair[mine], symmetric=True)
+        found_errors[size] = replace(errors, coverage=coverage)
+        figures |= {str(n): score(r[pair == n], us[pair == n], found_errors[size]) for n in np.unique(pair[mine])}
+    found_errors["layout"], more = layout_errors(tables, models)
+    return found_errors, figures | more
+
+
+def layout_errors(tables: Tables, models: NetworkModels) -> tuple[Errors, dict[str, dict[str, float]]]:
+    """Errors of one layout's rows by the other layout's model of the same device and runtime, by device and family."""
+    residual, group, measured = [], [], []
+    for (key, _), rows in tables.sets.items():
+        rest, _, layout = key.rpartition("/")
+        other = f"{rest}/{'nhwc' if layout == 'nchw' else 'nchw'}"
+        if key in models.models and other in models.models:
+            predicted = models.models[other].network_us(np.array([tables.sums(row) for row in rows]))
+            residual.append(np.log(np.array([row.latency_us for row in rows]) / predicted))
+            measured.append(np.array([row.latency_us for row in rows]))
+            group += [f"{rest}/{row.family}" for row in rows]
+    r, us, names = np.concatenate(residual), np.concatenate(measured), np.array(group)
+    errors = errors_of(np.concatenate([r, -r]), np.concatenate([names, names]))
+    errors = replace(errors, coverage=left_out_coverage(r, names, symmetric=True))
+    return errors, {"transfer/layout": score(r, us, errors)}
 
 
 def about(folder: Path) -> dict[str, Any]:

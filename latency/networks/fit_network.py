@@ -83,8 +83,9 @@ def fit_network(data: NetworkSet, prior: Prior, stack: str, fused: bool) -> tupl
     families = len(set(data.family.tolist()))
     launches = data.sums[:, TERMS.index(LAUNCHES)]
     ranges = {"macs": _span(data.macs), "batch": _span(data.batch), "launches": _span(launches)}
+    seen = tuple(np.array(TERMS)[data.sums.sum(axis=0) > 0].tolist())
     model = NetworkModel(
-        stack, classes, trees, likeness, spread, ranges, families, len(data.latency_us), lateness, fused, coverage
+        stack, classes, trees, likeness, spread, ranges, families, len(data.latency_us), seen, lateness, fused, coverage
     )
     return model, left
 

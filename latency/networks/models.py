@@ -19,9 +19,9 @@ from hwsim.latency.simulator.table import Array
 from hwsim.latency.store import read
 
 PATH = Path(__file__).parent.parent / "data" / "networks.npz"
-_PAIR = ("rtx4090/compiled/fp16/nchw", "rtx4090/eager/fp16/nchw")  # the same card, stack and networks, both ways
+PAIR = ("rtx4090/compiled/fp16/nchw", "rtx4090/eager/fp16/nchw")  # the same card, stack and networks, both ways
 _MOVES = np.array([name.endswith(":memory") for name in TERMS])
-_ALIKE = 2.0  # distance up to which a network is one of a search space
+_ALIKE = 5.0  # distance up to which a network is one of a search space
 _MOST, _LEAST = 2.0, 0.02  # limits on what compiling is believed to change
 
 
@@ -31,12 +31,14 @@ class Found:
 
     Attributes
     ----------
-    key : of the model; `exact` where it was measured for just this question.
+    key : of the model; `exact` where it was measured for just this question, `layout_only` where all but the layout
+        was.
     """
 
     model: NetworkModel
     key: str
     exact: bool
+    layout_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,13 @@ class NetworkModels:
 
     Attributes
     ----------
-    transfer : errors of questions answered by another device's or runtime's model.
+    transfer : errors of questions answered by another device's or runtime's model: of `server` cards and desktops, and
+        of `small` devices; and of one `layout` answered by the model of the other.
     scores : figures on networks left out, by key and kind of split; `about` their provenance.
     """
 
     models: Mapping[str, NetworkModel]
-    transfer: Errors
+    transfer: Mapping[str, Errors]
     scores: Mapping[str, Mapping[str, float]]
     about: Mapping[str, Any]
 
@@ -74,14 +77,20 @@ class NetworkModels:
             key=lambda key: (_distance(wanted, key, gpu.architecture), -self.models[key].networks, key),
         )
         model = self.models[key]
-        if runtime == "compiled" and key.split("/")[1] == "eager" and all(k in self.models for k in _PAIR):
+        if runtime == "compiled" and key.split("/")[1] == "eager" and all(k in self.models for k in PAIR):
             model = self._compiled(model)
         host = gpu.launch_us[runtime] * _host_share(model, key)
+        if key.rpartition("/")[0] == wanted.rpartition("/")[0]:
+            return Found(model, key, False, layout_only=True)
         return Found(replace(model, classes=replace(model.classes, host_us=host)), key, False)
+
+    def transfer_of(self, gpu: Gpu, found: Found) -> Errors:
+        """Errors of questions that another device's, or the other layout's, model answers."""
+        return self.transfer["layout" if found.layout_only else size_of(gpu)]
 
     def _compiled(self, model: NetworkModel) -> NetworkModel:
         """An eager model with what compiling changed on the card where both were measured."""
-        fused, plain = (self.models[key].classes.factors for key in _PAIR)
+        fused, plain = (self.models[key].classes.factors for key in PAIR)
         change = np.where(_MOVES, np.clip(fused / plain, _LEAST, _MOST), 1.0)
         return replace(model, classes=replace(model.classes, factors=model.classes.factors * change))
 
@@ -103,10 +112,16 @@ def _distance(wanted: str, key: str, architecture: str) -> float:
     return (
         5 * kind + (3 - 1.5 * alike) * (its_device != device) + 1.5 * (its_precision != precision)
         + (its_runtime != runtime) + 0.5 * (its_layout != layout)
-        + 2.5 * (its_device in _SMALL and device not in _SMALL)
+        + 2.5 * ((its_device in _SMALL) != (device in _SMALL))
     )  # fmt: skip
 
 
+def size_of(gpu: Gpu) -> str:
+    """`small` for what has no more multiprocessors than a Jetson, else `server`."""
+    return "small" if gpu.sms <= _SMALL_SMS else "server"
+
+
+_SMALL_SMS = 16  # of the largest Jetson, AGX Orin
 _SMALL = frozenset({"tx2", "orin", "JetsonNano", "JetsonAGXXavier"})
 
 
@@ -114,7 +129,7 @@ _SMALL = frozenset({"tx2", "orin", "JetsonNano", "JetsonAGXXavier"})
 def network_models(path: Path = PATH) -> NetworkModels:
     """Read the file."""
     kinds = {
-        "models": dict[str, NetworkModel], "transfer": Errors, "scores": dict[str, dict[str, float]],
+        "models": dict[str, NetworkModel], "transfer": dict[str, Errors], "scores": dict[str, dict[str, float]],
         "about": dict[str, Any],
     }  # fmt: skip
     return NetworkModels(**read(path, kinds))

@@ -13,12 +13,13 @@ from hwsim.latency.learned.spread import Spread
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.lateness import Lateness
 from hwsim.latency.networks.likeness import Likeness, description
+from hwsim.latency.networks.work_classes import TERMS
 from hwsim.latency.simulator.table import Array
 from hwsim.stats.oblivious_boosting import ObliviousTrees
 
 LABEL = "network"
 _UNLIKE = 3.0  # distance at which half of the trees' correction is left
-STRANGE = 3.0  # distance from which a network is out of domain
+STRANGE = 5.0  # distance from which a network is out of domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class NetworkModel:
     spread : quantiles of what is left: of descriptions and distance where many networks were measured, else `Errors`.
     ranges : of `macs` an image, `batch` and `launches`, least and largest measured.
     families : how many kinds of network the errors rest on; `networks` how many measurements.
+    seen : terms that measured networks held.
     lateness : probabilities of missing a deadline, where many networks were measured.
     fused : whether it was fitted on fused kernels.
     coverage : share of held-out measurements that 90 % intervals held.
@@ -66,6 +68,7 @@ class NetworkModel:
     ranges: Mapping[str, tuple[float, float]]
     families: int
     networks: int
+    seen: tuple[str, ...]
     lateness: Lateness | None
     fused: bool
     coverage: float
@@ -84,6 +87,11 @@ class NetworkModel:
         x = with_distance(described, distance)
         quantiles = self.spread.quantiles(x, LABEL, np.zeros(len(x)))
         return NetworkForecast(ratio, self.spread.levels, quantiles, distance, x)
+
+    def unseen_share(self, sums: Array) -> float:
+        """Share of a network's time in classes that no measured network held."""
+        parts = sums * self.classes.factors
+        return float(parts[~np.isin(TERMS, self.seen)].sum() / max(float(parts.sum()), 1e-9))
 
     def network_us(self, sums: Array) -> Array:
         """Times of networks given as sums, microseconds."""

@@ -106,11 +106,28 @@ class Work:
         return np.asarray(total, dtype=np.float64)
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkTable:
+    """Kernels of a network at batch 1, with what does not depend on the batch."""
+
+    table: KernelTable
+    classes: tuple[str, ...]
+    precisions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, made: Sequence[Kernel]) -> NetworkTable:
+        table = table_of([k.shape for k in made], 1, [k.precision for k in made])
+        return cls(table, tuple(work_class(k.operator, k.shape) for k in made), tuple(k.precision for k in made))
+
+    def work(self, gpu: Gpu, batch: int) -> Work:
+        """Ideal times at a batch size on a GPU."""
+        peak = np.array([gpu.peak_tflops[p] for p in self.precisions])
+        return work_of(self.table.at_batch(batch), self.classes, gpu, peak)
+
+
 def network_work(made: Sequence[Kernel], gpu: Gpu, batch: int) -> Work:
     """The kernels of a network at a batch size on a GPU."""
-    table = table_of([k.shape for k in made], batch, [k.precision for k in made])
-    peak = np.array([gpu.peak_tflops[k.precision] for k in made])
-    return work_of(table, [work_class(k.operator, k.shape) for k in made], gpu, peak)
+    return NetworkTable.of(made).work(gpu, batch)
 
 
 def work_of(table: KernelTable, classes: Sequence[str], gpu: Gpu, peak_tflops: Array) -> Work:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,15 @@ class KernelTable:
 
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> KernelTable:
         return KernelTable(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def at_batch(self, batch: int) -> KernelTable:
+        """A table of batch 1 at another one."""
+        product = self.kind == MATMUL
+        return replace(
+            self, images=self.images * batch, count=self.count * np.where(product, batch, 1),
+            rows=self.rows * np.where(product, 1, batch), read_elements=self.read_elements * batch,
+            write_elements=self.write_elements * batch,
+        )  # fmt: skip
 
     @property
     def macs(self) -> Array:
