@@ -16,7 +16,7 @@ from hwsim.latency.simulator.table import Array
 SYNCHRONOUS = ("x86_64", "AMD64", "aarch64", "arm64")  # architectures whose host computes: nothing overlaps
 ADDED = 1.001  # an exponent q by which the times of host and device add up
 _OF_KERNELS = (0.1, 0.3, 1.0)  # how far factors may go each by itself, from least
-_OF_NETWORKS = (0.02, 0.1, 0.3)
+_OF_NETWORKS = (0.02, 0.1, 0.3, 1.0)
 _KERNEL_NOISE = 0.3  # of single kernels about their class
 _OUTER, _INNER = 10, 5
 NOBODY_US = 1e-9  # host cost of kernels that no host launched, us
