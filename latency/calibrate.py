@@ -27,7 +27,6 @@ from hwsim.latency.measured.launches import Launches
 from hwsim.latency.measurements import Measurement, cells
 from hwsim.latency.networks.calibrate_classes import ADDED, NOBODY_US, SYNCHRONOUS, Drawn, Rows, figures
 from hwsim.latency.networks.models import Found, NetworkModels, network_models
-from hwsim.latency.networks.network_model import NetworkModel
 from hwsim.latency.networks.work_classes import TERMS, WEIGHTS
 from hwsim.latency.simulator.table import Array
 
@@ -150,7 +149,7 @@ class _Part:
 
     def calibrated(self, transfer: Errors, told: dict[str, list[tuple[Array, Array, Array]]]) -> Calibrated:
         """Fit; `told` is given measured times, zero-shot ones and those of fits that did not see a row."""
-        drawn = Drawn(self.found.model.classes, self.gpu.architecture in SYNCHRONOUS)
+        drawn = Drawn(self.found.model, self.gpu.architecture in SYNCHRONOUS)
         shown = self.launched if len(self.launched) else self.alone
         kernels = drawn.kernels(self.alone, self.launched)[1]
         errors = None
@@ -164,16 +163,17 @@ class _Part:
         factors = replace(drawn.start, factors=kernels.factors)
         if drawn.synchronous:
             factors = replace(factors, host_us=kernels.host_us, overlap=ADDED)
-        classes, spread = factors, transfer
-        if len(self.networks):
-            classes = drawn.networks(self.networks, factors)
+        spread, names = None, len(set(self.networks.group.tolist()))
+        if names:
             last = drawn.networks_left_out(self.networks, factors)
             first = self.found.model.network_us(self.networks.sums)
             told["networks"].append((self.networks.latency_us, first, last))
-            spread = _errors(np.log(self.networks.latency_us / last), self.networks.group) or transfer
-        network = NetworkModel(
-            "calibrated", classes, None, None, spread, self.ranges, len(set(self.networks.group.tolist())),
-            len(self.networks.latency_us), self.found.model.fused, spread.coverage,
+            spread = _errors(np.log(self.networks.latency_us / last), self.networks.group)
+        spread = spread or transfer
+        network = replace(
+            drawn.networks(self.networks, factors),
+            stack="calibrated", spread=spread, ranges=self.ranges, families=names, networks=len(self.networks),
+            coverage=spread.coverage,
         )  # fmt: skip
         return Calibrated(network, kernels if errors else None, errors)
 

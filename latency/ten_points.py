@@ -22,7 +22,8 @@ from hwsim.latency.networks.models import NetworkModels, network_models
 
 DEVICES = (
     "rtx4090/eager/fp16/nchw", "rtx4090/eager/fp16/nhwc", "rtx3090/eager/fp16/nchw", "RTX5090/eager/fp16/nchw",
-    "h200/eager/fp16/nhwc", "h200/eager/fp32/nhwc", "v100/eager/fp16/nchw", "v100/eager/fp32/nchw", "t4/eager/fp16/nchw",
+    "h200/eager/fp16/nhwc", "h200/eager/fp32/nhwc", "v100/eager/fp16/nchw", "v100/eager/fp32/nchw",
+    "t4/eager/fp16/nchw",
 )  # fmt: skip
 POINTS, SEEDS, MOST = 10, 20, 500
 _SEARCH_SPACE = "HELP"  # a stack whose rows are one search space
@@ -57,15 +58,16 @@ def ten_points(tables: Tables, models: NetworkModels, key: str, points: int = PO
     rows = Rows.of([(tables.sums(measured[i]), measured[i].latency_us, measured[i].network) for i in chosen])
     others = {k: m for k, m in models.models.items() if k.partition("/")[0] != shared_chip(device)}
     found = replace(models, models=others).find(tables.gpus[device], runtime, precision, layout)
-    drawn = Drawn(found.model.classes)
+    drawn = Drawn(found.model)
     many = len(np.unique(rows.group)) > 2 * points
-    before, after = [], []
+    before: list[float] = []
+    after: list[float] = []
     for seed in range(seeds):
         mine = np.isin(np.arange(len(rows)), np.random.default_rng(seed).choice(len(rows), points, replace=False))
         out = ~np.isin(rows.group, rows.group[mine]) if many else ~mine
         fitted = drawn.networks(rows[mine], drawn.start)
         for errors, model in ((before, found.model), (after, fitted)):
-            errors.append(100 * np.mean(np.abs(model.network_us(rows.sums[out]) / rows.latency_us[out] - 1)))
+            errors.append(100 * float(np.mean(np.abs(model.network_us(rows.sums[out]) / rows.latency_us[out] - 1))))
     return TenPoints(key, found.key, len(rows), float(np.mean(before)), float(np.mean(after)), float(max(after)), many)
 
 

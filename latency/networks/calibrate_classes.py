@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_shared import Freedom, fit_shared
+from hwsim.latency.networks.network_model import NetworkModel
 from hwsim.latency.networks.work_classes import TERMS
 from hwsim.latency.simulator.table import Array
 
@@ -17,6 +18,7 @@ SYNCHRONOUS = ("x86_64", "AMD64", "aarch64", "arm64")  # architectures whose hos
 ADDED = 1.001  # an exponent q by which the times of host and device add up
 _OF_KERNELS = (0.1, 0.3, 1.0)  # how far factors may go each by itself, from least
 _OF_NETWORKS = (0.02, 0.1, 0.3, 1.0)
+_LITTLE, _MANY_NAMES = 0.1, 8  # networks from which a factor may go further by itself
 _KERNEL_NOISE = 0.3  # of single kernels about their class
 _OUTER, _INNER = 10, 5
 NOBODY_US = 1e-9  # host cost of kernels that no host launched, us
@@ -47,8 +49,12 @@ class Rows:
 class Drawn:
     """Fits that start from one model; `synchronous` for devices that nothing overlaps on."""
 
-    start: ClassModel
+    model: NetworkModel
     synchronous: bool = False
+
+    @property
+    def start(self) -> ClassModel:
+        return self.model.classes
 
     def kernels(self, alone: Rows, launched: Rows) -> tuple[ClassModel, ClassModel]:
         """Models of kernels by themselves and of those launched by an idle host, whose cost adds up with theirs."""
@@ -71,9 +77,15 @@ class Drawn:
             found[out] = self.kernels(*parts)[1].network_us(shown.sums[out])
         return found
 
-    def networks(self, rows: Rows, factors: ClassModel) -> ClassModel:
-        """A model of networks that starts from `factors`."""
-        return nearer(rows, factors, (Freedom(own, overlap=0.0 if self.synchronous else 0.3) for own in _OF_NETWORKS))
+    def networks(self, rows: Rows, factors: ClassModel) -> NetworkModel:
+        """A model of networks that starts from `factors`; the trees' corrections stay as they are."""
+        if not len(rows):
+            return replace(self.model, classes=factors)
+        ratio = self.model.network_us(rows.sums) / self.start.network_us(rows.sums)
+        few = len(set(rows.group.tolist())) < _MANY_NAMES
+        owns = [own for own in _OF_NETWORKS if own <= _LITTLE or not few]
+        freedoms = [Freedom(own, overlap=0.0 if self.synchronous else 0.3) for own in owns]
+        return replace(self.model, classes=nearer(replace(rows, latency_us=rows.latency_us / ratio), factors, freedoms))
 
     def networks_left_out(self, rows: Rows, factors: ClassModel) -> Array:
         """Times of networks by fits that saw none of their name."""
@@ -83,7 +95,7 @@ class Drawn:
         return found
 
 
-def nearer(rows: Rows, start: ClassModel, freedoms: Iterator[Freedom]) -> ClassModel:
+def nearer(rows: Rows, start: ClassModel, freedoms: Iterable[Freedom]) -> ClassModel:
     """The fit whose freedom does best on groups left out; `start` itself where none does better."""
 
     def keep(some: Rows) -> ClassModel:

@@ -115,7 +115,7 @@ def test_known_factors_are_found_again_from_few_networks(count: int, most: float
 def test_few_noisy_rows_of_a_device_that_is_known_do_no_harm(seed: int) -> None:
     rows = network_rows(5, noise=0.1, seed=seed, true=start())
     made = calibrate(rows, CARD, resolve, models()).calibration
-    assert error_on_others(made, rows, start())[1] < 0.08
+    assert error_on_others(made, rows, start())[1] < 0.1
 
 
 def test_one_network_gives_the_overall_speed_and_the_interval_of_transfer() -> None:
