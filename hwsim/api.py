@@ -201,10 +201,26 @@ def predict(
     deadline_us: float | None = None,
     input_shape: tuple[int, ...] | None = None,
     layout: str = "nchw",
+    calibration: str | Path | None = "auto",
 ) -> LatencyPrediction:
-    """GPU latency of a network by batch size, with intervals; needs no GPU."""
-    from hwsim.latency import predict as predict_latency
+    """GPU latency of a network by batch size, with intervals; needs no GPU.
 
+    Parameters
+    ----------
+    calibration : a file that `hwsim calibrate gpu` wrote; `auto` takes the one in the cache folder that was made for
+        just this device, if any; None or `none` takes none.
+    """
+    from hwsim.latency import predict as predict_latency
+    from hwsim.latency.calibration import kept, read
+    from hwsim.latency.catalog import device as find_device
+    from hwsim.zoo.weights import cache_folder
+
+    gpu = find_device(device)
+    known = None
+    if calibration == "auto":
+        known = kept(cache_folder(), gpu)
+    elif calibration not in (None, "none"):
+        known = read(Path(str(calibration)))
     network = network_of(model, input_shape=input_shape)
     assignment = None
     if (weights, acts) != ("none", "none"):
@@ -212,13 +228,14 @@ def predict(
         assignment = assign(network.workload, Policy(weights, acts))
     return predict_latency(
         network.workload,
-        device,
+        gpu,
         batches=tuple(batch),
         precision=precision,
         runtime=runtime,
         assignment=assignment,
         deadline_us=deadline_us,
         layout=layout,
+        calibration=known,
     )
 
 

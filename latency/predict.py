@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import exp, log
 from typing import Literal
@@ -15,14 +15,16 @@ from hwsim.core.cost import BatchLatency, Interval, KernelTime, LatencyPredictio
 from hwsim.core.devices import Gpu
 from hwsim.core.errors import InputError, nearest
 from hwsim.core.workload import COMPUTE, Workload
+from hwsim.latency.calibration import Calibrated, Calibration
 from hwsim.latency.catalog import device as find_device
 from hwsim.latency.catalog import element_bytes
 from hwsim.latency.errors import NOMINAL_COVERAGE, Errors, chip_of
 from hwsim.latency.kernels import Kernel, kernels
 from hwsim.latency.learned.experts import kernel_errors
+from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.models import Found, NetworkModels, network_models
 from hwsim.latency.networks.network_model import STRANGE
-from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, NetworkTable
+from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, NetworkTable, Work
 from hwsim.latency.precision import precision_for
 from hwsim.latency.simulator.table import Array
 
@@ -53,6 +55,7 @@ class Plan:
     table: NetworkTable
     found: Found
     models: NetworkModels
+    calibrated: Calibrated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def predict(
     assignment: Assignment | None = None,
     deadline_us: float | None = None,
     layout: str = "nchw",
+    calibration: Calibration | None = None,
 ) -> LatencyPrediction:
     """Latency of a network on a GPU, by batch size.
 
@@ -92,6 +96,7 @@ def predict(
     assignment : formats of the layers, for `precision=None`.
     deadline_us : per batch; fills `p_miss`, the share of the error distribution that exceeds it.
     layout : of images in memory, `nchw` or `nhwc` (channels last).
+    calibration : of this device, to measured rows (`hwsim calibrate gpu`); it serves what it has rows of.
 
     Returns
     -------
@@ -102,22 +107,34 @@ def predict(
     Raises
     ------
     InputError
-        Unknown device, runtime, precision or layout, a batch below 1, a deadline that is not positive.
+        Unknown device, runtime, precision or layout, a batch below 1, a deadline that is not positive, a calibration
+        of another device.
     UnsupportedError
         A layer without a model; it is named.
     """
     gpu = find_device(device) if isinstance(device, str) else device
     _check(gpu, batches, precision, deadline_us, layout)
     choice, notes = _precisions(workload, gpu, precision, assignment)
-    plan = _plan(workload, gpu, runtime, layout, choice, int(batches[0]))
+    plan = _plan(workload, gpu, runtime, layout, choice, int(batches[0]), calibration)
     used = sorted({k.precision for k in plan.launched})
     label = used[0] if len(used) == 1 else "mixed"
     results = tuple(_at_batch(plan, int(b), deadline_us) for b in batches)
     notes += _notes(plan, label, any(r.out_of_domain for r in results))
+    if calibration is not None:
+        none = f"the calibration has no rows of {runtime}, {label}, {layout}"
+        notes += (calibration.note() if plan.calibrated else none,)
     return LatencyPrediction(gpu.name, runtime, label, results, notes)
 
 
-def _plan(workload: Workload, gpu: Gpu, runtime: str, layout: str, choice: dict[str, str] | str, batch: int) -> Plan:
+def _plan(
+    workload: Workload,
+    gpu: Gpu,
+    runtime: str,
+    layout: str,
+    choice: dict[str, str] | str,
+    batch: int,
+    calibration: Calibration | None,
+) -> Plan:
     launched = kernels(workload, runtime, choice)
     if not launched:
         raise InputError("nothing to compute", where=workload.name, hint="every layer is a view of the input")
@@ -128,12 +145,14 @@ def _plan(workload: Workload, gpu: Gpu, runtime: str, layout: str, choice: dict[
     main = min(macs, key=lambda p: (-macs[p], p))
     unfused = launched if runtime == "eager" else kernels(workload, "eager", choice)
     table = NetworkTable.of(unfused)
-    found = models.find(gpu, runtime, main, layout, table.work(gpu, batch).sums())
+    own = calibration.find(gpu, runtime, main, layout) if calibration else None
+    found = own[0] if own else models.find(gpu, runtime, main, layout, table.work(gpu, batch).sums())
     priced = launched if found.model.fused or runtime == "eager" else unfused
     table = table if priced is unfused else NetworkTable.of(priced)
     index = {name: i for i, k in enumerate(launched) for name in k.layers}
     owner = tuple(index[k.name] for k in priced)
-    return Plan(workload, gpu, runtime, layout, launched, priced, owner, table, found, models)
+    calibrated = own[1] if own else None
+    return Plan(workload, gpu, runtime, layout, launched, priced, owner, table, found, models, calibrated)
 
 
 def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency:
@@ -156,11 +175,28 @@ def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency
 
 def _single(plan: Plan, batch: int) -> Timed | None:
     """A kernel by itself, where kernels of its class were measured in this runtime."""
+    if plan.calibrated and plan.calibrated.kernels and plan.calibrated.kernel_errors and len(plan.priced) == 1:
+        return _calibrated(plan, batch, plan.calibrated.kernels, plan.calibrated.kernel_errors)
     kernel = plan.launched[0]
     found = kernel_errors(kernel, batch, plan.gpu, chip_of(plan.gpu), plan.runtime, plan.layout)
     if found is None or len(plan.priced) != 1:
         return None
     return Timed(np.array([found.time_us]), (found.bound,), found.errors, "kernel", found.strange)
+
+
+def _calibrated(plan: Plan, batch: int, classes: ClassModel, errors: Errors) -> Timed:
+    """A kernel by itself, by the kernels that the device was calibrated on; their weights are converted by nobody."""
+    work = replace(plan.table.work(plan.gpu, batch), weights_us=np.zeros(len(plan.priced)))
+    return Timed(classes.kernel_us(work), _bounds(work, classes), errors, "kernel", False)
+
+
+def _bounds(work: Work, classes: ClassModel) -> tuple[Literal["compute", "memory", "launch"], ...]:
+    """What bounds each kernel."""
+    factors = classes.factors
+    compute = np.where(work.compute_term >= 0, factors[work.compute_term], 0.0) * work.compute_us
+    memory = factors[work.memory_term] * work.memory_us
+    launch = max(classes.host_us, float(factors[_LAUNCHES]))
+    return tuple(_bound(c, m, launch) for c, m in zip(compute, memory, strict=True))
 
 
 def _network(plan: Plan, batch: int) -> Timed:
@@ -170,11 +206,7 @@ def _network(plan: Plan, batch: int) -> Timed:
     sums = work.sums()[None, :]
     forecast = model.forecast(sums)
     times = model.classes.kernel_us(work) * float(forecast.ratio[0])
-    factors = model.classes.factors
-    compute = np.where(work.compute_term >= 0, factors[work.compute_term], 0.0) * work.compute_us
-    memory = factors[work.memory_term] * work.memory_us
-    launch = max(model.classes.host_us, float(factors[_LAUNCHES]))
-    bounds = tuple(_bound(c, m, launch) for c, m in zip(compute, memory, strict=True))
+    bounds = _bounds(work, model.classes)
     values = tuple(float(v) for v in forecast.log_quantiles[0])
     errors = Errors(forecast.levels, values, model.coverage, model.families)
     strange = not plan.found.exact or _outside(plan, batch, float(forecast.distance[0]), sums[0])

@@ -1,20 +1,21 @@
-"""`hwsim calibrate`: fit the FPGA model again, to synthesised units or to reports of a vendor's tool."""
+"""`hwsim calibrate`: fit the FPGA model to synthesised units or a vendor's reports, the GPU model to measured times."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwsim.cli import options
+from hwsim.cli.calibrate_gpu import gpu_lines, to_gpu
 from hwsim.cli.held_out import cached, percent, summary
 from hwsim.cli.output import ProgressLine, emit, table
 from hwsim.cli.vendor_factors import is_table, report_lines, to_reports
-from hwsim.core.errors import InputError, UnsupportedError, nearest
+from hwsim.core.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from hwsim.cost_models.surface import Surface
@@ -31,7 +32,8 @@ Files = Annotated[
     typer.Argument(
         metavar="[FILE..]",
         help="a table that `hwsim synth` wrote [the one in the cache folder, else the shipped one], or reports of "
-        "a vendor's tool: Vivado utilization, HLS csynth, Quartus fit summary, a CSV of designs and counts",
+        "a vendor's tool: Vivado utilization, HLS csynth, Quartus fit summary, a CSV of designs and counts; of gpu: "
+        "measured times, rows.csv of `hwsim profile`, traces of torch or trtexec",
     ),
 ]
 Estimates = Annotated[
@@ -48,6 +50,12 @@ Families = Annotated[
     list[str] | None, typer.Option("--family", metavar="F", help="refit these surfaces only; repeatable [all]")
 ]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="processes that refit [one a core]")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="DEV", help="of gpu: a name or a TOML file [device.toml beside the rows]"),
+]
+Runtime = Annotated[str | None, typer.Option("--runtime", metavar="R", help="of gpu: where a file does not say it")]
+Precision = Annotated[str | None, typer.Option("--precision", metavar="P", help="of gpu: where a file does not say it")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="the result [in the cache folder]")]
 
 
@@ -59,32 +67,50 @@ def run(
     stage: OneStage = None,
     family: Families = None,
     workers: Workers = None,
+    device: Device = None,
+    runtime: Runtime = None,
+    precision: Precision = None,
     out: Out = None,
     as_json: options.Json = False,
 ) -> None:
-    """Refit the surfaces on a table of synthesised units, or derive factors from reports of a vendor's tool."""
+    """Refit the surfaces on a table of synthesised units, derive factors from reports of a vendor's tool, or draw the
+    latency model of a device to measured kernels and networks."""
     if target not in TARGETS:
         raise InputError(f"{target!r}", where="calibrate", hint=nearest(target, TARGETS))
-    if target == "gpu":
-        hint = "hwsim calibrate fpga exists; GPU latencies come from the models that hwsim predict names"
-        raise UnsupportedError("calibration to a GPU does not exist yet", where="calibrate gpu", hint=hint)
     if workers is not None and workers < 1:
         raise InputError(f"{workers}", where="--workers", hint="allowed: 1 and up")
     start = time.perf_counter()
-    tables = [path for path in files or [] if is_table(path)]
-    if files and not tables:
-        _unused({"--family": family, "--workers": workers}, "reports")
-        document = to_reports(files, estimate or [], units, stage, out)
-        lines = report_lines
-    elif len(files or []) > 1:
-        hint = "either one table of synthesised units, or reports"
-        raise InputError(f"{len(files or [])} files, {len(tables)} of them tables", where="calibrate fpga", hint=hint)
+    fpga = {"--estimate": estimate, "--units": units, "--stage": stage, "--family": family, "--workers": workers}
+    lines: Callable[[dict[str, Any]], Iterator[str]] = gpu_lines
+    if target == "gpu":
+        _unused(fpga, "a GPU")
+        document = to_gpu(files or [], device, runtime or "", precision or "", out)
     else:
-        _unused({"--estimate": estimate, "--units": units, "--stage": stage}, "a table of synthesised units")
-        document = _to_synthesis(tables[0] if tables else _default_table(), family, workers, out)
-        lines = _synthesis_lines
+        _unused({"--device": device, "--runtime": runtime, "--precision": precision}, "an FPGA")
+        document, lines = _of_fpga(files or [], estimate or [], units, stage, family, workers, out)
     document["seconds"] = round(time.perf_counter() - start, 1)
     emit(document, as_json, lambda: lines(document))
+
+
+def _of_fpga(
+    files: list[Path],
+    estimate: list[Path],
+    units: Path | None,
+    stage: str | None,
+    family: list[str] | None,
+    workers: int | None,
+    out: Path | None,
+) -> tuple[dict[str, Any], Callable[[dict[str, Any]], Iterator[str]]]:
+    """The document of a table or of reports, and its lines."""
+    tables = [path for path in files if is_table(path)]
+    if files and not tables:
+        _unused({"--family": family, "--workers": workers}, "reports")
+        return to_reports(files, estimate, units, stage, out), report_lines
+    if len(files) > 1:
+        hint = "either one table of synthesised units, or reports"
+        raise InputError(f"{len(files)} files, {len(tables)} of them tables", where="calibrate fpga", hint=hint)
+    _unused({"--estimate": estimate, "--units": units, "--stage": stage}, "a table of synthesised units")
+    return _to_synthesis(tables[0] if tables else _default_table(), family, workers, out), _synthesis_lines
 
 
 def _unused(given: Mapping[str, object], what: str) -> None:

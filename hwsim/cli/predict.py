@@ -35,6 +35,9 @@ def run(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.html", help="write the latency page of the network")
     ] = None,
+    calibration: Annotated[
+        str, typer.Option("--calibration", metavar="FILE|none", help="of the device [what hwsim calibrate gpu kept]")
+    ] = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Predict the latency of a network on a GPU, with an interval, without the GPU."""
@@ -49,6 +52,7 @@ def run(
     network = network_of(model, input_shape=options.shape_of(input_shape))
     knobs: dict[str, Any] = {"precision": precision, "runtime": runtime, "layout": layout}
     knobs |= {"weights": weights, "acts": acts}
+    knobs["calibration"] = calibration
     found = [predict(network, name, batch=sizes, deadline_us=deadline_us, **knobs) for name in gpus]
     rows = [prediction.as_dict() for prediction in found]
     document: dict[str, Any] = rows[0] if len(rows) == 1 else {"devices": rows}

@@ -62,7 +62,7 @@ def fit_classes(sums: Array, latency_us: Array, prior: Prior, weights: Array | N
     def parts(free: Array) -> tuple[Array, Array]:
         x = prior.centre.copy()
         x[seen] = free
-        return _log_time(x, sums)
+        return log_time(x, sums)
 
     def residual(free: Array) -> Array:
         r = (parts(free)[0] - target) * scale
@@ -78,7 +78,7 @@ def fit_classes(sums: Array, latency_us: Array, prior: Prior, weights: Array | N
     return ClassModel(np.exp(x[: len(TERMS)]), float(np.exp(x[-2])), 1 + float(np.exp(x[-1])))
 
 
-def _log_time(x: Array, sums: Array) -> tuple[Array, Array]:
+def log_time(x: Array, sums: Array) -> tuple[Array, Array]:
     """Log time of every network, and its slope in every parameter."""
     factors, host, q = np.exp(x[:-2]), np.exp(x[-2]), 1 + np.exp(x[-1])
     pieces = sums * factors

@@ -75,15 +75,11 @@ class NetworkModel:
 
     def forecast(self, sums: Array) -> NetworkForecast:
         """Corrections and quantiles of networks given as sums over `TERMS`."""
-        if self.trees is None or self.likeness is None or isinstance(self.spread, Errors):
-            assert isinstance(self.spread, Errors)
-            levels = self.spread.levels
+        described, distance, ratio = self._read(sums)
+        if isinstance(self.spread, Errors):
             values = np.tile(self.spread.values, (len(sums), 1))
             none = np.zeros((len(sums), 0), dtype=np.float32)
-            return NetworkForecast(np.ones(len(sums)), levels, values, np.ones(len(sums)), none)
-        described = description(self.classes, sums)
-        distance = self.likeness.distance(described)
-        ratio = np.exp(correction(self.trees, described, distance))
+            return NetworkForecast(ratio, self.spread.levels, values, distance, none)
         x = with_distance(described, distance)
         quantiles = self.spread.quantiles(x, LABEL, np.zeros(len(x)))
         return NetworkForecast(ratio, self.spread.levels, quantiles, distance, x)
@@ -95,7 +91,15 @@ class NetworkModel:
 
     def network_us(self, sums: Array) -> Array:
         """Times of networks given as sums, microseconds."""
-        return np.asarray(self.classes.network_us(sums) * self.forecast(sums).ratio)
+        return np.asarray(self.classes.network_us(sums) * self._read(sums)[2])
+
+    def _read(self, sums: Array) -> tuple[Array, Array, Array]:
+        """Descriptions, distances and the trees' corrections; ones where there are no trees."""
+        described, one = description(self.classes, sums), np.ones(len(sums))
+        if self.trees is None or self.likeness is None:
+            return described, one, one
+        distance = self.likeness.distance(described)
+        return described, distance, np.exp(correction(self.trees, described, distance))
 
 
 def correction(trees: ObliviousTrees, described: Array, distance: Array) -> Array:

@@ -161,12 +161,6 @@ def test_a_network_is_costed_with_factors(
 
 
 @pytest.mark.golden
-def test_gpu_is_said_not_to_exist(capfd: pytest.CaptureFixture[str]) -> None:
-    error = document(["gpu"], capfd, code=3)["error"]
-    assert error["code"] == "unsupported" and "does not exist yet" in error["message"]
-
-
-@pytest.mark.golden
 @pytest.mark.parametrize(
     ("words", "says"),
     [

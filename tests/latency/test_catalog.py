@@ -16,6 +16,7 @@ from hwsim.latency import RUNTIMES, device, devices
 SPEC = {
     "v100": "V100-SXM2", "v100-pcie": "V100-PCIe", "rtx3090": "RTX3090", "tx2": "JetsonTX2", "a100": "A100-SXM4-40GB",
     "h100": "H100-SXM5", "t4": "T4", "rtx4090": "RTX4090", "l4": "L4", "orin": "JetsonAGXOrin-64GB",
+    "h200": "H200-SXM",
 }  # fmt: skip
 LANES = {"v100": 64, "v100-pcie": 64, "a100": 64, "t4": 64}  # of fp32 a multiprocessor; 128 in all others
 

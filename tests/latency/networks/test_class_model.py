@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hwsim.latency import device, kernels
 from hwsim.latency.networks.class_model import ClassModel, network_us
-from hwsim.latency.networks.fit_classes import Prior, _log_time, fit_classes, row_weights
+from hwsim.latency.networks.fit_classes import Prior, log_time, fit_classes, row_weights
 from hwsim.latency.networks.fit_network import scaled
 from hwsim.latency.networks.likeness import Likeness, description
 from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, WEIGHTS, network_work, work_class
@@ -81,17 +81,17 @@ def test_overlap_hides_the_shorter() -> None:
 
 
 @pytest.mark.exact
-def test_slopes_of_the_log_time() -> None:
+def test_slopes_of_thelog_time() -> None:
     """Against differences, in every parameter."""
     rows = sums(batches=(1, 32))
     x = np.log([*truth().factors, 12.0, 4.0])
-    _, slope = _log_time(x, rows)
+    _, slope = log_time(x, rows)
     step = 1e-6
     for j in range(len(x)):
         up, down = x.copy(), x.copy()
         up[j] += step
         down[j] -= step
-        assert slope[:, j] == pytest.approx((_log_time(up, rows)[0] - _log_time(down, rows)[0]) / (2 * step), abs=1e-6)
+        assert slope[:, j] == pytest.approx((log_time(up, rows)[0] - log_time(down, rows)[0]) / (2 * step), abs=1e-6)
 
 
 @pytest.mark.property
