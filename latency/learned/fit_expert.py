@@ -56,8 +56,8 @@ def fit_expert(
     """Fit on folds 0 to 7 of the samples."""
     how = recipe or Recipe()
     train = [s[s.fold < 8] for s in samples]
-    bare = _centred(name, runtime, kinds, train)
-    x, residual, label, fold = _rows(bare, train)
+    bare = centred(name, runtime, kinds, train)
+    x, residual, label, fold = rows_of(bare, train)
     trees = _ensemble(how, x, residual)
     left = np.empty(len(residual))
     for part in range(4):
@@ -68,7 +68,7 @@ def fit_expert(
     return replace(bare, trees=trees, low=low, high=high, spread=_spread(x, left, label, fold))
 
 
-def _centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[Sample]) -> Expert:
+def centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[Sample]) -> Expert:
     """An expert without trees: floors and offsets."""
     floors: dict[str, float] = {}
     relative: dict[str, list[float]] = {}
@@ -84,7 +84,7 @@ def _centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[
     width = len(RATIOS)
     edge = np.zeros(width, dtype=np.float32)
     bare = Expert(name, runtime, kinds, floors, {"": 0.0}, (), edge, edge, _no_spread())
-    _, residual, label, _ = _rows(bare, samples)
+    _, residual, label, _ = rows_of(bare, samples)
     return replace(bare, offsets=_offsets(residual, label))
 
 
@@ -104,7 +104,7 @@ def _offsets(residual: Array, label: NDArray[np.str_]) -> dict[str, float]:
     return found
 
 
-def _rows(expert: Expert, samples: Sequence[Sample]) -> tuple[NDArray[np.float32], Array, NDArray[np.str_], NDArray[np.int64]]:
+def rows_of(expert: Expert, samples: Sequence[Sample]) -> tuple[NDArray[np.float32], Array, NDArray[np.str_], NDArray[np.int64]]:
     """Features, residual log times, labels and folds of all samples."""
     parts = []
     for s in samples:
