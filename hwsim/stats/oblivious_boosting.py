@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_BLOCK = 16384  # rows evaluated together: their columns stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,27 @@ class ObliviousTrees:
 
     def predict(self, x: NDArray[np.floating[Any]]) -> Array:
         """Sum of the trees for every row of (n, features)."""
-        columns = np.ascontiguousarray(x.T, dtype=np.float32)
         total = np.full(x.shape[0], self.start, dtype=np.float32)
-        leaf = np.empty(x.shape[0], dtype=np.int16)
-        for features, thresholds, values in zip(self.features, self.thresholds, self.values, strict=True):
-            leaf[:] = 0
-            for feature, threshold in zip(features, thresholds, strict=True):
-                leaf <<= 1
-                leaf |= columns[feature] > threshold
-            total += values[leaf]
+        for first in range(0, x.shape[0], _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            self._add(np.ascontiguousarray(x[rows].T, dtype=np.float32), total[rows])
         return total.astype(np.float64)
+
+    def _add(self, columns: NDArray[np.float32], total: NDArray[np.float32]) -> None:
+        """Add every tree's values in place; answers, leaves and values keep their buffers, leaves are bytes to depth 8."""
+        n = columns.shape[1]
+        answer = np.empty(n, dtype=np.bool_)
+        leaf = np.empty(n, dtype=np.uint8 if self.values.shape[1] <= 256 else np.uint16)
+        index, taken = np.empty(n, dtype=np.intp), np.empty(n, dtype=np.float32)
+        for features, thresholds, values in zip(self.features.tolist(), self.thresholds, self.values, strict=True):
+            leaf.fill(0)
+            for feature, threshold in zip(features, thresholds, strict=True):
+                np.greater(columns[feature], threshold, out=answer)
+                np.add(leaf, leaf, out=leaf)
+                np.bitwise_or(leaf, answer.view(np.uint8), out=leaf)
+            np.copyto(index, leaf)
+            np.take(values, index, out=taken, mode="wrap")  # "raise" would copy; every index is in range
+            total += taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from hwsim.latency.learned.expert import Expert, Setting, label_of
 from hwsim.latency.learned.experts import PATH, Experts
 from hwsim.latency.learned.fit_expert import Recipe, Sample, fit_expert
 from hwsim.latency.learned.spread import HIGH, LOW
-from hwsim.latency.measured.drift import drift_us
+from hwsim.latency.learned.steady import steady_samples
 from hwsim.latency.measured.kernel_rows import (
     KernelRows,
     alibaba_convolutions,
@@ -39,18 +39,19 @@ from hwsim.stats.oblivious_boosting import ObliviousBoosting
 CONVOLUTIONS = ("conv3x3", "conv", "pointwise", "depthwise", "grouped")
 PRODUCTS = ("linear", "matmul")
 _TABLES = ("alibaba_v100_trt_conv", "neusight_conv_fp32", "neusight_elementwise_fp32", "neusight_matmul_fp32")
-_SOONEST = 0.5  # of the least usual time: rows below it lost more than themselves to the drift
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an expert is fitted on."""
+    """What an expert is fitted on: `most_rows` of those that do not test, over all devices."""
 
     name: str
     runtime: str
     kinds: tuple[str, ...]
     rows: Callable[[Path], Iterable[KernelRows]]
     precision: str = ""
+    drifts: bool = False
+    most_rows: int = 60_000
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -59,11 +60,18 @@ def _recipe(trees: int, rate: float, depth: int = 6, share: float = 0.3) -> Reci
 
 
 PLANS = (
-    Plan("eager convolutions", "eager", CONVOLUTIONS, neusight_convolutions, recipe=_recipe(1200, 0.08)),
-    Plan("eager products", "eager", PRODUCTS, neusight_products, recipe=_recipe(800, 0.1)),
-    Plan("eager memory", "eager", ("memory",), neusight_memory, recipe=_recipe(500, 0.1)),
+    Plan("eager convolutions", "eager", CONVOLUTIONS, neusight_convolutions, drifts=True, recipe=_recipe(1200, 0.08)),
+    Plan("eager products", "eager", PRODUCTS, neusight_products, recipe=_recipe(800, 0.1), most_rows=40_000),
+    Plan("eager memory", "eager", ("memory",), neusight_memory, recipe=_recipe(400, 0.1), most_rows=25_000),
     *(
-        Plan(f"tensorrt convolutions {p}", "tensorrt", CONVOLUTIONS, alibaba_convolutions, p, _recipe(1000, 0.1))
+        Plan(
+            f"tensorrt convolutions {p}",
+            "tensorrt",
+            CONVOLUTIONS,
+            alibaba_convolutions,
+            p,
+            recipe=_recipe(1000, 0.1, depth=8),
+        )
         for p in ("fp32", "fp16", "int8")
     ),
 )
@@ -71,7 +79,11 @@ PLANS = (
 
 def samples(plan: Plan, folder: Path, devices: Mapping[str, Gpu]) -> list[Sample]:
     """All measured kernels of a plan, without drift, a setting each."""
-    found = [_sample(rows, "nchw", devices) for rows in plan.rows(folder) if plan.precision in ("", rows.precision)]
+    rows = [rows for rows in plan.rows(folder) if plan.precision in ("", rows.precision)]
+    if plan.drifts:
+        found = steady_samples(rows, devices)[0]
+    else:
+        found = [_thinned(_sample(r, "nchw", devices), plan.most_rows // len(rows)) for r in rows]
     if plan.runtime == "eager":
         found += [sample for layout, rows in own_kernels() for sample in _own(layout, rows, plan, devices)]
     return found
@@ -84,11 +96,16 @@ def _own(layout: str, rows: KernelRows, plan: Plan, devices: Mapping[str, Gpu]) 
 
 
 def _sample(rows: KernelRows, layout: str, devices: Mapping[str, Gpu]) -> Sample:
-    drift = drift_us(rows.place, rows.latency_us) if rows.source == "neusight_conv" else 0.0
-    latency = rows.latency_us - drift * rows.place
-    kept = latency > _SOONEST * np.quantile(latency, 0.01)
     setting = Setting(devices[rows.device], rows.device, rows.precision, layout)
-    return Sample(setting, rows.table[kept], latency[kept], rows.fold[kept])
+    return Sample(setting, rows.table, rows.latency_us, rows.fold)
+
+
+def _thinned(sample: Sample, most: int) -> Sample:
+    """All test rows, and so many of the others, evenly spaced: regular sweeps say no more in full."""
+    fit = np.flatnonzero(sample.fold < TEST_FOLDS[0])
+    kept = np.isin(sample.fold, TEST_FOLDS)
+    kept[fit[np.linspace(0, len(fit) - 1, min(most, len(fit))).astype(int)]] = True
+    return sample[kept]
 
 
 def fit_all(folder: Path, progress: Callable[[str], object] | None = None) -> Experts:

@@ -1,6 +1,6 @@
 """How an expert is fitted: offsets and trees on folds 0 to 7, what they leave over on folds that they did not see.
 
-Residuals come from four fits that each leave a quarter of the folds out. Folds 0 to 4 of them make the base laws of
+Residuals come from two fits that each leave half of the folds out. Folds 0 to 4 of them make the base laws of
 the spread, fold 5 their aggregation, folds 6 and 7 the conformal shifts; folds 8 and 9 are never touched here. Folds
 are of shapes: a shape is on one side on all devices. scikit-learn is imported inside.
 """
@@ -56,12 +56,12 @@ def fit_expert(
     """Fit on folds 0 to 7 of the samples."""
     how = recipe or Recipe()
     train = [s[s.fold < 8] for s in samples]
-    bare = _centred(name, runtime, kinds, train)
-    x, residual, label, fold = _rows(bare, train)
+    bare = centred(name, runtime, kinds, train)
+    x, residual, label, fold = rows_of(bare, train)
     trees = _ensemble(how, x, residual)
     left = np.empty(len(residual))
-    for part in range(4):
-        out = fold // 2 == part
+    for half in (0, 1):
+        out = fold % 2 == half
         left[out] = residual[out] - np.mean(
             [t.predict(x[out]) for t in _ensemble(how, x[~out], residual[~out])], axis=0
         )
@@ -70,7 +70,7 @@ def fit_expert(
     return replace(bare, trees=trees, low=low, high=high, spread=spread_of(x, left, label, fold))
 
 
-def _centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[Sample]) -> Expert:
+def centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[Sample]) -> Expert:
     """An expert without trees: floors and offsets."""
     floors: dict[str, float] = {}
     relative: dict[str, list[float]] = {}
@@ -86,7 +86,7 @@ def _centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[
     width = len(RATIOS)
     edge = np.zeros(width, dtype=np.float32)
     bare = Expert(name, runtime, kinds, floors, {"": 0.0}, (), edge, edge, _no_spread())
-    _, residual, label, _ = _rows(bare, samples)
+    _, residual, label, _ = rows_of(bare, samples)
     return replace(bare, offsets=_offsets(residual, label))
 
 
@@ -106,7 +106,7 @@ def _offsets(residual: Array, label: NDArray[np.str_]) -> dict[str, float]:
     return found
 
 
-def _rows(
+def rows_of(
     expert: Expert, samples: Sequence[Sample]
 ) -> tuple[NDArray[np.float32], Array, NDArray[np.str_], NDArray[np.int64]]:
     """Features, residual log times, labels and folds of all samples."""

@@ -21,7 +21,7 @@ RATIOS = (
 SHAPES = (
     "log2 rows", "log2 columns", "log2 depth", "log2 images", "log2 products", "log2 width", "log2 taps", "stride",
     "columns modulo 8", "columns modulo 32", "columns modulo 64", "channels modulo 4", "channels modulo 8",
-    "channels modulo 32", "kind",
+    "channels modulo 32", "kind", "adds residual", "log2 channels", "log2 written", "log2 read",
 )  # fmt: skip
 NAMES = RATIOS + SHAPES
 
@@ -81,6 +81,8 @@ def _columns(
         *(np.log2(np.maximum(c, 1)) for c in (
             table.rows, table.cols, table.depth, table.images, table.count, table.out_w, table.taps)),
         table.stride, *(table.cols % m for m in (8, 32, 64)), *(table.cin % m for m in (4, 8, 32)), table.kind,
+        table.adds_residual,
+        *(np.log2(np.maximum(c, 1)) for c in (table.cin, table.write_elements, table.read_elements)),
     ]  # fmt: skip
     return np.stack(columns, axis=1).astype(np.float32)
 

@@ -71,6 +71,18 @@ class KernelTable:
         return np.where(self.kind == MATMUL, 1.0, self.count) * self.depth / self.taps
 
     @property
+    def adds_residual(self) -> NDArray[np.bool_]:
+        """Whether a convolution that keeps the size reads one more operand of the size of its output."""
+        excess = [
+            self.read_elements
+            - self.images * self.cin * (self.stride * self.out_h - d) * (self.stride * self.out_w - d)
+            for d in (0, 1)
+        ]
+        other = np.where(self.stride > 1, excess[1], excess[0])
+        near = np.minimum(np.abs(excess[0] - self.write_elements), np.abs(other - self.write_elements))
+        return np.asarray((self.write_elements > 0) & (near < 0.01 * self.write_elements))
+
+    @property
     def bytes_moved(self) -> Array:
         """What has to be read and written once."""
         return (self.read_elements + self.write_elements + self.weight_elements) * self.width_bytes
