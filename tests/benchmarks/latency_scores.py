@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hwsim.latency.conformal import score
+from hwsim.latency.learned.expert import Setting
 from hwsim.latency.learned.experts import experts
 from hwsim.latency.learned.fit_all import PLANS, figures, samples
 from hwsim.latency.learned.fit_expert import Sample
-from hwsim.latency.measured.drift import drift_us
+from hwsim.latency.learned.steady import steady_samples
 from hwsim.latency.measured.kernel_rows import neusight_convolutions
 from hwsim.latency.measured.tables import data_folder, gpus
 from hwsim.latency.networks.fit_all import Tables, model_of
@@ -81,28 +82,26 @@ def kernels(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def raw_convolutions(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """3x3 convolutions as measured, drift and all: the best guess of t + drift x place, place unknown in [0, 1]."""
-    expert = experts().experts["eager convolutions"]
-    for rows in neusight_convolutions(folder):
-        drift = drift_us(rows.place, rows.latency_us)
-        test = rows[rows.fold >= 8]
-        from hwsim.latency.learned.expert import Setting
+    """3x3 convolutions as measured, drift and all, by the best guess of t + overhead where the place is unknown.
 
-        setting = Setting(gpus(folder)[rows.device], rows.device, "fp32")
-        t = expert.predict(test.table, setting).time_us
-        guess = np.sqrt(t * (t + drift))
-        known = t + drift * test.place
-        perfect = np.maximum(test.latency_us - drift * test.place, 1.0)
-        floor = np.sqrt(perfect * (perfect + drift))
+    The overhead grows with the place in the table, about in proportion; sqrt(t (t + largest)) is the guess of least
+    relative error for a place anywhere between first and last.
+    """
+    expert = experts().experts["eager convolutions"]
+    rows = list(neusight_convolutions(folder))
+    _, overheads = steady_samples(rows, gpus(folder))
+    for one, overhead in zip(rows, overheads, strict=True):
+        largest = float(overhead.max())
+        test = one.fold >= 8
+        measured = one.latency_us[test]
+        t = expert.predict(one.table[test], Setting(gpus(folder)[one.device], one.device, "fp32")).time_us
+        perfect = np.maximum(measured - overhead[test], 1.0)
         for name, times in {
-            "place unknown": guess,
-            "place known": known,
-            "perfect model, place unknown": floor,
+            "place unknown": np.sqrt(t * (t + largest)),
+            "place known": t + overhead[test],
+            "perfect model, place unknown": np.sqrt(perfect * (perfect + largest)),
         }.items():
-            yield (
-                f"eager {rows.device} conv3x3 with drift, {name}",
-                score(np.log(test.latency_us / times), test.latency_us, None),
-            )
+            yield f"eager {one.device} conv3x3 with drift, {name}", score(np.log(measured / times), measured, None)
 
 
 def baselines(train: Sample, test: Sample) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hwsim.latency import device, kernels
 from hwsim.latency.networks.class_model import ClassModel, network_us
-from hwsim.latency.networks.fit_classes import Prior, log_time, fit_classes, row_weights
+from hwsim.latency.networks.fit_classes import Prior, fit_classes, log_time, row_weights
 from hwsim.latency.networks.fit_network import scaled
 from hwsim.latency.networks.likeness import Likeness, description
 from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, WEIGHTS, network_work, work_class
