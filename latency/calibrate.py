@@ -163,7 +163,7 @@ class _Part:
         factors = replace(drawn.start, factors=kernels.factors)
         if drawn.synchronous:
             factors = replace(factors, host_us=kernels.host_us, overlap=ADDED)
-        spread, names = None, len(set(self.networks.group.tolist()))
+        spread, names = None, self.networks.names
         if names:
             last = drawn.networks_left_out(self.networks, factors)
             first = self.found.model.network_us(self.networks.sums)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ ADDED = 1.001  # an exponent q by which the times of host and device add up
 _OF_KERNELS = (0.1, 0.3, 1.0)  # how far factors may go each by itself, from least
 _OF_NETWORKS = (0.02, 0.1, 0.3, 1.0)
 _LITTLE, _MANY_NAMES = 0.1, 8  # networks from which a factor may go further by itself
+_MANY_SHAPES = 30  # likewise of kernels
 _KERNEL_NOISE = 0.3  # of single kernels about their class
 _OUTER, _INNER = 10, 5
 NOBODY_US = 1e-9  # host cost of kernels that no host launched, us
@@ -41,6 +42,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.latency_us)
 
+    @property
+    def names(self) -> int:
+        """How many groups there are."""
+        return len(set(self.group.tolist()))
+
     def __getitem__(self, kept: NDArray[np.bool_]) -> Rows:
         return Rows(self.sums[kept], self.latency_us[kept], self.group[kept])
 
@@ -59,13 +65,12 @@ class Drawn:
     def kernels(self, alone: Rows, launched: Rows) -> tuple[ClassModel, ClassModel]:
         """Models of kernels by themselves and of those launched by an idle host, whose cost adds up with theirs."""
         by_itself = replace(self.start, host_us=NOBODY_US, overlap=ADDED)
-        if len(alone):
-            by_itself = nearer(alone, by_itself, (Freedom(own, host=0.0, noise=_KERNEL_NOISE) for own in _OF_KERNELS))
+        by_itself = nearer(alone, [by_itself], [Freedom(own, 0.0, 0.0, _KERNEL_NOISE) for own in _owns(alone)])
+        if not len(launched):
+            return by_itself, by_itself
+        owns = (_HELD,) if len(alone) else _owns(launched)
         with_host = replace(by_itself, host_us=self.start.host_us)
-        if len(launched):
-            own = (_HELD,) if len(alone) else _OF_KERNELS
-            with_host = nearer(launched, with_host, (Freedom(value, noise=_KERNEL_NOISE) for value in own))
-        return by_itself, with_host if len(launched) else by_itself
+        return by_itself, nearer(launched, [with_host], [Freedom(own, noise=_KERNEL_NOISE) for own in owns])
 
     def kernels_left_out(self, alone: Rows, launched: Rows) -> Array:
         """Times of the launched kernels, else of those alone, by fits that saw none of their shapes."""
@@ -78,14 +83,18 @@ class Drawn:
         return found
 
     def networks(self, rows: Rows, factors: ClassModel) -> NetworkModel:
-        """A model of networks that starts from `factors`; the trees' corrections stay as they are."""
+        """A model of networks that starts from `factors`, or as if no kernel was measured where that does better.
+
+        The trees' corrections stay as they are.
+        """
         if not len(rows):
             return replace(self.model, classes=factors)
         ratio = self.model.network_us(rows.sums) / self.start.network_us(rows.sums)
-        few = len(set(rows.group.tolist())) < _MANY_NAMES
-        owns = [own for own in _OF_NETWORKS if own <= _LITTLE or not few]
+        owns = [own for own in _OF_NETWORKS if own <= _LITTLE or rows.names >= _MANY_NAMES]
         freedoms = [Freedom(own, overlap=0.0 if self.synchronous else 0.3) for own in owns]
-        return replace(self.model, classes=nearer(replace(rows, latency_us=rows.latency_us / ratio), factors, freedoms))
+        plain = replace(factors, factors=self.start.factors)
+        starts = [factors] if np.array_equal(factors.factors, plain.factors) else [factors, plain]
+        return replace(self.model, classes=nearer(replace(rows, latency_us=rows.latency_us / ratio), starts, freedoms))
 
     def networks_left_out(self, rows: Rows, factors: ClassModel) -> Array:
         """Times of networks by fits that saw none of their name."""
@@ -95,21 +104,26 @@ class Drawn:
         return found
 
 
-def nearer(rows: Rows, start: ClassModel, freedoms: Iterable[Freedom]) -> ClassModel:
-    """The fit whose freedom does best on groups left out; `start` itself where none does better."""
+def nearer(rows: Rows, starts: Sequence[ClassModel], freedoms: Sequence[Freedom]) -> ClassModel:
+    """The start and the freedom that do best on groups left out; a start as it is where no fit does better."""
 
-    def keep(some: Rows) -> ClassModel:
-        return start
+    def kept(start: ClassModel) -> Callable[[Rows], ClassModel]:
+        return lambda some: start
 
-    def fitted(freedom: Freedom) -> Callable[[Rows], ClassModel]:
-        return lambda some: fit_shared(some.sums, some.latency_us, start, freedom)
+    def fitted(start: ClassModel, freedom: Freedom) -> Callable[[Rows], ClassModel]:
+        return lambda some: fit_shared(some.sums, some.latency_us, start, freedom) if len(some) else start
 
-    ways = [keep, *map(fitted, freedoms)]
     if not len(rows):
-        return start
-    if len(set(rows.group.tolist())) == 1:  # nothing can be left out: the fit with least freedom
-        return ways[1](rows)
+        return starts[0]
+    if rows.names == 1:  # nothing can be left out: the fit with least freedom
+        return fitted(starts[0], freedoms[0])(rows)
+    ways = [*map(kept, starts), *(fitted(start, freedom) for freedom in freedoms for start in starts)]
     return min(ways, key=lambda way: _loss(rows, way))(rows)
+
+
+def _owns(kernels: Rows) -> Sequence[float]:
+    """How far the factors of kernels may go by themselves."""
+    return _OF_KERNELS if kernels.names >= _MANY_SHAPES else _OF_KERNELS[:-1]
 
 
 def _loss(rows: Rows, way: Callable[[Rows], ClassModel]) -> float:

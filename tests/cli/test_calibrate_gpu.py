@@ -45,8 +45,8 @@ def _own_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
-    """A profile's folder: twelve products, three networks that need torch alone, one that nobody knows."""
-    kernels = [(f"k{n}", linear(64 * n, 256, 512), 20.0 + n) for n in range(1, 13)]
+    """A profile's folder: six products, three networks that need torch alone, one that nobody knows."""
+    kernels = [(f"k{n}", linear(64 * n, 256, 512), 20.0 + n) for n in range(1, 7)]
     networks = [(f"{SMALL}:{name}@64", None, 900.0) for name in NAMES]
     made = [
         Measurement("my-card", "eager", "fp32", "nchw", "linear" if shape else "network", name, 1, shape, us, 0, 9, "x")
@@ -70,17 +70,17 @@ def test_the_document_and_what_predict_makes_of_it(profile: Path, capfd: pytest.
     plain = document(question, capfd)
     made = document(["calibrate", "gpu", profile / "rows.csv"], capfd)
     assert {"rows", "error", "device", "calibration", "skipped", "seconds"} <= set(made)
-    assert made["rows"] == 15 and made["device"] == "my-card"
+    assert made["rows"] == 9 and made["device"] == "my-card"
     assert made["calibration"] == str(profile / "cache" / "latency" / "calibrations" / "my-card.npz")
     for when in ("before", "after"):
-        for what, rows in (("kernels", 12), ("networks", 3)):
+        for what, rows in (("kernels", 6), ("networks", 3)):
             figures = made["error"][when][what]
             assert figures["rows"] == rows
             assert {"mape_pct", "median_pct", "within10_pct", "within20_pct"} <= set(figures)
     assert [skip["what"] for skip in made["skipped"]] == ["timm:no_such_network@32"]
     assert any("few data" in note for note in made["notes"])
     used = document(question, capfd)
-    assert any("calibrated on 15 rows of my-card" in note for note in used["notes"])
+    assert any("calibrated on 9 rows of my-card" in note for note in used["notes"])
     assert used["batches"][0]["latency_us"]["mid"] != plain["batches"][0]["latency_us"]["mid"]
     without = document([*question, "--calibration", "none"], capfd)
     assert without["batches"] == plain["batches"]
