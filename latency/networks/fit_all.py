@@ -52,6 +52,7 @@ _TEACHERS = {  # sets whose factors are the prior of smaller ones
 }
 _TABLES = ("help_ofa_mbv3_latency_ms", "jetson_models", "nvidia_dle_inference", "timm_infer")
 _PLAIN_SD, _TAUGHT_SD = 0.8, 0.4
+_SANE = 1.5  # logarithms from the plain prior
 Sets = dict[tuple[str, str], list[NetworkRow]]
 
 
@@ -99,13 +100,17 @@ def model_of(row: NetworkRow) -> str:
 
 
 def taught(models: Mapping[str, ClassModel], seen: Mapping[str, Array], precision: str, host_us: float) -> Prior:
-    """The mean log factors of the teachers that held a class; plain where none did."""
+    """The mean log factors of the teachers that held a class; plain where none did.
+
+    A factor far from plain stands for something else, such as a cost that all networks of a search space share.
+    """
     plain = Prior.plain(host_us, _PLAIN_SD)
     names = [key for key in _TEACHERS["fp32" if precision == "fp32" else "fp16"] if key in models]
     if not names:
         return plain
     logs = np.log(np.array([models[key].factors for key in names]))
-    held = np.array([seen[key] for key in names], dtype=float)
+    sane = np.abs(logs - plain.centre[: len(TERMS)]) < _SANE
+    held = np.array([seen[key] for key in names]) & sane
     mean = (logs * held).sum(axis=0) / np.maximum(held.sum(axis=0), 1)
     known = held.sum(axis=0) > 0
     centre, sd = plain.centre.copy(), plain.sd.copy()
@@ -137,7 +142,7 @@ def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
         }
         name = f"{key}{SPECIAL.get(stack, '')}"
         if key in SHIPPED and newer(model, models.get(name)):
-            models[name], classes[name], seen[name] = model, model.classes, data.sums.sum(axis=0) > 0
+            models[name], classes[name], seen[name] = model, model.classes, np.isin(TERMS, model.seen)
         if progress:
             progress(f"{key}, {stack}")
     bare = NetworkModels(models, {}, scores, {})

@@ -21,7 +21,7 @@ from hwsim.latency.errors import Errors
 from hwsim.latency.learned.fit_expert import spread_of
 from hwsim.latency.learned.spread import HIGH, LOW, Spread
 from hwsim.latency.networks.class_model import ClassModel
-from hwsim.latency.networks.fit_classes import Prior, fit_classes, row_weights
+from hwsim.latency.networks.fit_classes import Prior, fit_classes, row_weights, told_by
 from hwsim.latency.networks.lateness import Lateness, fit_lateness
 from hwsim.latency.networks.likeness import Likeness, description
 from hwsim.latency.networks.network_model import LABEL, NetworkModel, correction, with_distance
@@ -83,7 +83,7 @@ def fit_network(data: NetworkSet, prior: Prior, stack: str, fused: bool) -> tupl
     families = len(set(data.family.tolist()))
     launches = data.sums[:, TERMS.index(LAUNCHES)]
     ranges = {"macs": _span(data.macs), "batch": _span(data.batch), "launches": _span(launches)}
-    seen = tuple(np.array(TERMS)[data.sums.sum(axis=0) > 0].tolist())
+    seen = tuple(np.array(TERMS)[told_by(data.sums, classes.factors)].tolist())
     model = NetworkModel(
         stack, classes, trees, likeness, spread, ranges, families, len(data.latency_us), seen, lateness, fused, coverage
     )
