@@ -31,12 +31,19 @@ _EDGE = 0.002  # share of the training rows outside the range on either side
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Kernels measured in one setting: times without drift, and the fold of each row's shape."""
+    """Kernels measured in one setting: times without drift, and the fold of each row's shape.
+
+    Attributes
+    ----------
+    typical : whether its offsets say something of devices that were not measured; those of a GPU that ran throttled
+        (T4 and P4 of the NeuSight tables) do not.
+    """
 
     setting: Setting
     table: KernelTable
     latency_us: Array
     fold: NDArray[np.int64]
+    typical: bool = True
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> Sample:
         return replace(self, table=self.table[rows], latency_us=self.latency_us[rows], fold=self.fold[rows])
@@ -85,21 +92,27 @@ def centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[S
     edge = np.zeros(width, dtype=np.float32)
     bare = Expert(name, runtime, kinds, floors, {"": 0.0}, (), edge, edge, _no_spread())
     _, residual, label, _ = rows_of(bare, samples)
-    return replace(bare, offsets=_offsets(residual, label))
+    return replace(bare, offsets=_offsets(residual, label, _typical(samples)))
 
 
-def _offsets(residual: Array, label: NDArray[np.str_]) -> dict[str, float]:
-    """Medians by device, precision and kind, shrunk to that of precision and kind, which weighs devices the same."""
+def _typical(samples: Sequence[Sample]) -> frozenset[str]:
+    """Devices whose offsets stand for others; all where none is typical."""
+    return frozenset(s.setting.device for s in samples if s.typical) or frozenset(s.setting.device for s in samples)
+
+
+def _offsets(residual: Array, label: NDArray[np.str_], typical: frozenset[str]) -> dict[str, float]:
+    """Medians by device, precision and kind, shrunk to that of precision and kind, which weighs typical devices the same."""
     own = {str(k): float(np.median(residual[label == k])) for k in np.unique(label)}
-    found = {"": float(np.median(list(own.values())))}
+    common_of = {k: v for k, v in own.items() if k.partition("/")[0] in typical} or own
+    found = {"": float(np.median(list(common_of.values())))}
     for depth in (2, 1):  # kind, then precision/kind
         groups: dict[str, list[float]] = {}
-        for key, value in own.items():
+        for key, value in common_of.items():
             groups.setdefault("/".join(key.split("/")[depth:]), []).append(value)
         found |= {key: float(np.median(values)) for key, values in groups.items()}
     for key, value in own.items():
         n = float((label == key).sum())
-        common = found[key.partition("/")[2]]
+        common = found.get(key.partition("/")[2], found[""])
         found[key] = common + (value - common) * n / (n + _SHRINK_ROWS)
     return found
 
