@@ -149,9 +149,7 @@ def _arrays(grown: list[tuple[list[int], list[int], Array]], edges: list[Array],
 
     return ObliviousTrees(
         np.array([features for features, _, _ in grown], dtype=np.int16),
-        np.array(
-            [[threshold(f, c) for f, c in zip(fs, cs, strict=True)] for fs, cs, _ in grown], dtype=np.float32
-        ),
+        np.array([[threshold(f, c) for f, c in zip(fs, cs, strict=True)] for fs, cs, _ in grown], dtype=np.float32),
         np.array([values for _, _, values in grown], dtype=np.float32),
         start,
     )

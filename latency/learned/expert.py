@@ -20,13 +20,20 @@ from numpy.typing import NDArray
 from hwsim.core.devices import Gpu
 from hwsim.latency.learned.spread import Spread
 from hwsim.latency.shapes import CLASSES
-from hwsim.latency.simulator.ratios import RATIOS, Simulated, simulate
+from hwsim.latency.simulator.ratios import NAMES, RATIOS, Simulated, simulate
 from hwsim.latency.simulator.table import Array, KernelTable
 from hwsim.stats.oblivious_boosting import ObliviousTrees
 
-EXTRA = ("log2 element bytes", "channels last", "log ridge point", "log L2 a multiprocessor", "log peak a multiprocessor")
+EXTRA = (
+    "log2 element bytes",
+    "channels last",
+    "log ridge point",
+    "log L2 a multiprocessor",
+    "log peak a multiprocessor",
+)
+_KIND, _TAPS = NAMES.index("kind"), NAMES.index("log2 taps")
 _UNMEASURED = 0.5  # share of the trees' correction on a device that was not measured
-_FAR = 0.5  # log ratio beyond the range at which half of the trees' correction is left
+_FAR = 1.0  # log ratio beyond the range at which half of the trees' correction is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ class Expert:
         device's own launch cost.
     offsets : of the log time by the same keys.
     trees : on ratios and `EXTRA`, for each member of the ensemble.
-    low, high : range of the training rows in every column of ratios.
+    low, high : range of the training rows in every column of ratios and in the logarithm of taps, by kind:
+        (kinds, columns); of kinds without training rows that of all.
     spread : quantiles of what is left.
     """
 
@@ -105,8 +113,10 @@ class Expert:
 
     def distance(self, x: NDArray[np.float32]) -> Array:
         """How far the farthest ratio of a row is outside the training range, in logarithms."""
-        n = len(RATIOS)
-        return np.asarray(np.maximum(x[:, :n] - self.high, self.low - x[:, :n]).max(axis=1).clip(0), dtype=np.float64)
+        kind = x[:, _KIND].astype(int)
+        seen = ranged(x)
+        beyond = np.maximum(seen - self.high[kind], self.low[kind] - seen)
+        return np.asarray(beyond.max(axis=1).clip(0), dtype=np.float64)
 
     def _by_kind(self, values: Mapping[str, float], setting: Setting) -> Array:
         """The value of every kind: of this device and precision, else of the precision on any device, else of any."""
@@ -120,6 +130,11 @@ class Expert:
 def label_of(setting: Setting, kind: str) -> str:
     """Device, precision and kind: what has an offset and an interval of its own."""
     return f"{setting.device}/{setting.precision}/{kind}"
+
+
+def ranged(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What has a range: ratios, and taps, since a kernel of one size tells little of another."""
+    return np.column_stack([x[:, : len(RATIOS)], x[:, _TAPS] * np.float32(np.log(2))])
 
 
 def features(simulated: Simulated, table: KernelTable, setting: Setting) -> NDArray[np.float32]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.latency.learned.expert import Expert, Setting, features, label_of
+from hwsim.latency.learned.expert import Expert, Setting, features, label_of, ranged
 from hwsim.latency.learned.spread import LEVELS, Spread
 from hwsim.latency.shapes import CLASSES
-from hwsim.latency.simulator.ratios import RATIOS
+from hwsim.latency.simulator.ratios import NAMES, RATIOS
 from hwsim.latency.simulator.table import Array, KernelTable
 from hwsim.stats.conformal_quantiles import ConformalQuantiles
 from hwsim.stats.oblivious_boosting import ObliviousBoosting, ObliviousTrees
@@ -69,9 +69,10 @@ def fit_expert(
     left = np.empty(len(residual))
     for part in range(4):
         out = fold // 2 == part
-        left[out] = residual[out] - np.mean([t.predict(x[out]) for t in _ensemble(how, x[~out], residual[~out])], axis=0)
-    n = len(RATIOS)
-    low, high = np.quantile(x[:, :n], [_EDGE, 1 - _EDGE], axis=0).astype(np.float32)
+        left[out] = residual[out] - np.mean(
+            [t.predict(x[out]) for t in _ensemble(how, x[~out], residual[~out])], axis=0
+        )
+    low, high = ranges(x)
     return replace(bare, trees=trees, low=low, high=high, spread=_spread(x, left, label, fold))
 
 
@@ -88,11 +89,21 @@ def centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[S
             for key in (f"{sample.setting.precision}/{CLASSES[kind]}", CLASSES[kind], ""):
                 relative.setdefault(key, []).append(floor / sample.setting.gpu.launch_us[runtime])
     floors |= {key: float(np.exp(np.mean(np.log(values)))) for key, values in relative.items()}
-    width = len(RATIOS)
-    edge = np.zeros(width, dtype=np.float32)
+    edge = np.zeros((len(CLASSES), len(RATIOS) + 1), dtype=np.float32)
     bare = Expert(name, runtime, kinds, floors, {"": 0.0}, (), edge, edge, _no_spread())
     _, residual, label, _ = rows_of(bare, samples)
     return replace(bare, offsets=_offsets(residual, label, _typical(samples)))
+
+
+def ranges(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Least and greatest of what has a range, by kind, but for a share `_EDGE` of the rows on either side."""
+    seen, kind = ranged(x), x[:, NAMES.index("kind")].astype(int)
+    low, high = (
+        np.tile(edge, (len(CLASSES), 1)) for edge in np.quantile(seen, [_EDGE, 1 - _EDGE], axis=0).astype(np.float32)
+    )
+    for k in np.unique(kind):
+        low[k], high[k] = np.quantile(seen[kind == k], [_EDGE, 1 - _EDGE], axis=0)
+    return low, high
 
 
 def _typical(samples: Sequence[Sample]) -> frozenset[str]:
@@ -117,7 +128,9 @@ def _offsets(residual: Array, label: NDArray[np.str_], typical: frozenset[str]) 
     return found
 
 
-def rows_of(expert: Expert, samples: Sequence[Sample]) -> tuple[NDArray[np.float32], Array, NDArray[np.str_], NDArray[np.int64]]:
+def rows_of(
+    expert: Expert, samples: Sequence[Sample]
+) -> tuple[NDArray[np.float32], Array, NDArray[np.str_], NDArray[np.int64]]:
     """Features, residual log times, labels and folds of all samples."""
     parts = []
     for s in samples:
@@ -140,13 +153,22 @@ def _spread(x: NDArray[np.float32], left: Array, label: NDArray[np.str_], fold: 
     size = np.log(np.abs(left[base]) + _SMALL)
     scale = ObliviousBoosting(trees=80, depth=4, rate=0.1, feature_share=0.3).fit(x[base], size)
     shape = np.quantile(left[base] / np.exp(scale.predict(x[base])), LEVELS)
-    tables = {str(k): np.quantile(left[base & (label == k)], LEVELS) for k in np.unique(label) if (base & (label == k)).any()}
+    tables = {
+        str(k): np.quantile(left[base & (label == k)], LEVELS) for k in np.unique(label) if (base & (label == k)).any()
+    }
     tables[""] = np.quantile(left[base], LEVELS)
     mean, deviation = x[base].mean(axis=0), x[base].std(axis=0) + 1e-6
     lines = _lines(np.clip((x[base] - mean) / deviation, -3, 3), left[base])
     standard = (mean.astype(np.float64), deviation.astype(np.float64))
     found = Spread(
-        LEVELS, tables, scale, shape, lines, standard, QuantileAggregation(LEVELS), ConformalQuantiles(LEVELS, {"": (0.0, 0.0)})
+        LEVELS,
+        tables,
+        scale,
+        shape,
+        lines,
+        standard,
+        QuantileAggregation(LEVELS),
+        ConformalQuantiles(LEVELS, {"": (0.0, 0.0)}),
     )
     found.aggregation.fit(_base_of(found, x[mixed], label[mixed]), left[mixed])
     quantiles = found.aggregation.predict(_base_of(found, x[shifted], label[shifted]))

@@ -13,7 +13,7 @@ from hwsim.stats.oblivious_boosting import ObliviousTrees
 from hwsim.stats.quantile_aggregation import QuantileAggregation
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-_WIDER = 1.0  # how much wider, relatively, an interval is at a log ratio of 1 beyond the training rows
+_WIDER = 2.0  # how much wider, relatively, an interval is at a log ratio of 1 beyond the training rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,13 @@ _GENERIC_LANES = 128
 _OWN_TAPS = 9  # up to which depthwise convolutions have kernels of their own size
 CONV3X3 = CLASSES.index("conv3x3")
 DEPTHWISE = CLASSES.index("depthwise")
-ALGORITHMS = (*(f"tile{r}x{c}" for r, c in TILES), "split", *(f"winograd{m}_{r}x{c}" for m, r, c in WINOGRAD), "fused", "direct")
+ALGORITHMS = (
+    *(f"tile{r}x{c}" for r, c in TILES),
+    "split",
+    *(f"winograd{m}_{r}x{c}" for m, r, c in WINOGRAD),
+    "fused",
+    "direct",
+)
 
 
 def compute_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> Array:

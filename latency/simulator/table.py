@@ -65,7 +65,8 @@ class KernelTable:
     def adds_residual(self) -> NDArray[np.bool_]:
         """Whether a convolution that keeps the size reads one more operand of the size of its output."""
         excess = [
-            self.read_elements - self.images * self.cin * (self.stride * self.out_h - d) * (self.stride * self.out_w - d)
+            self.read_elements
+            - self.images * self.cin * (self.stride * self.out_h - d) * (self.stride * self.out_w - d)
             for d in (0, 1)
         ]
         other = np.where(self.stride > 1, excess[1], excess[0])
