@@ -5,8 +5,9 @@
 The trees are the same for all devices: they read ratios, and three that describe a device (ridge point, second-level
 cache and peak a multiprocessor). Offsets of measured devices are shrunk means; an unmeasured device has that of the
 others and half of the trees' correction (products of the A100, V100 and P100, each left out: the whole correction has
-errors of 20, 26 and 23 %, half of it 23, 19 and 23 %, none 27, 20 and 24 %). A kernel whose ratios leave the range of the training rows gets less of the trees' correction and a wider
-interval, in proportion to how far out it is.
+errors of 20, 26 and 23 %, half of it 23, 19 and 23 %, none 27, 20 and 24 %). A kernel whose ratios or taps leave the
+range of the training rows of its kind gets less of the trees' correction and a wider interval, in proportion to how
+far out it is.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ EXTRA = (
 )
 _KIND, _TAPS = NAMES.index("kind"), NAMES.index("log2 taps")
 _UNMEASURED = 0.5  # share of the trees' correction on a device that was not measured
-_FAR = 1.0  # log ratio beyond the range at which half of the trees' correction is left
+_FAR = 1.5  # log ratio beyond the range at which half of the trees' correction is left
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """How an expert is fitted: offsets and trees on folds 0 to 7, what they leave over on folds that they did not see.
 
 Residuals come from four fits that each leave a quarter of the folds out. Folds 0 to 4 of them make the base laws of
-the spread, fold 5 their aggregation, folds 6 and 7 the conformal shifts; folds 8 and 9 are never touched here. Folds are
-of shapes: a shape is on one side on all devices. scikit-learn is imported inside.
+the spread, fold 5 their aggregation, folds 6 and 7 the conformal shifts; folds 8 and 9 are never touched here. Folds
+are of shapes: a shape is on one side on all devices. scikit-learn is imported inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +49,15 @@ class Sample:
         return replace(self, table=self.table[rows], latency_us=self.latency_us[rows], fold=self.fold[rows])
 
 
+def _default_trees() -> ObliviousBoosting:
+    return ObliviousBoosting(trees=1000, depth=8, rate=0.1, feature_share=0.5, bins=254, clip=0.3)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Sizes of an expert's trees."""
 
-    trees: ObliviousBoosting = ObliviousBoosting(trees=500, depth=6, rate=0.08, feature_share=0.3)
+    trees: ObliviousBoosting = field(default_factory=_default_trees)
     members: int = 1
 
 
@@ -112,7 +116,7 @@ def _typical(samples: Sequence[Sample]) -> frozenset[str]:
 
 
 def _offsets(residual: Array, label: NDArray[np.str_], typical: frozenset[str]) -> dict[str, float]:
-    """Medians by device, precision and kind, shrunk to that of precision and kind, which weighs typical devices the same."""
+    """Medians by device, precision and kind, shrunk to that of precision and kind over typical devices."""
     own = {str(k): float(np.median(residual[label == k])) for k in np.unique(label)}
     common_of = {k: v for k, v in own.items() if k.partition("/")[0] in typical} or own
     found = {"": float(np.median(list(common_of.values())))}

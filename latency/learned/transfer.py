@@ -19,7 +19,7 @@ _FEWEST_DEVICES = 3
 
 
 def transfer_factor(expert: Expert, samples: Sequence[Sample]) -> float:
-    """What the width of a fitted expert's intervals has to be multiplied by to hold 90 % of an unmeasured device's rows.
+    """Factor on the width of a fitted expert's intervals that makes them hold 90 % of an unmeasured device's rows.
 
     Every device is left out once: floors, offsets and (fewer) trees come from the others, the spread from `expert`.
     Devices weigh the same. With fewer than three devices nothing is known, and the factor is 3.

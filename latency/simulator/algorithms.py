@@ -80,8 +80,8 @@ def _generic_direct(table: KernelTable, gpu: Gpu) -> Array:
     """Depthwise products by a kernel that loops over any number of taps; microseconds.
 
     Half of a product's time is the arithmetic's, which the lanes of a multiprocessor share, half the loads', which do
-    not depend on them. The rate is that of our own 5 x 5 and 7 x 7 rows on the H200, fp32, twice that in fp16. The equal
-    halves were chosen with the 5 x 5 rows of the V100 (TensorRT: 3.9 and 7.9 products a clock) in view.
+    not depend on them. The rate is that of our own 5 x 5 and 7 x 7 rows on the H200, fp32, twice that in fp16. The
+    equal halves were chosen with the 5 x 5 rows of the V100 (TensorRT: 3.9 and 7.9 products a clock) in view.
     """
     lanes = gpu.peak_tflops["fp32"] * 1e6 / 2 / gpu.sms / gpu.clock_mhz
     products = _GENERIC_PRODUCTS / (0.5 * _GENERIC_LANES / lanes + 0.5) * np.where(table.width_bytes == 2, 2.0, 1.0)

@@ -35,8 +35,8 @@ class Simulated:
     ----------
     compute_us, memory_us : products at the peak, data once through DRAM.
     time_us : by the best algorithm: products, data and launch one after another; of depthwise convolutions products
-        and data overlap (root of the sum of squares), data moves at `_DEPTHWISE_STREAM` of the bandwidth, and int8 moves
-        as many bytes as fp32 (TensorRT's times for k = 1 and 3 on the V100 are the same in both).
+        and data overlap (root of the sum of squares), data moves at `_DEPTHWISE_STREAM` of the bandwidth, and int8
+        moves as many bytes as fp32 (TensorRT's times for k = 1 and 3 on the V100 are the same in both).
     ratios : columns `NAMES`.
     """
 
