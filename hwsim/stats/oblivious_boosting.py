@@ -44,7 +44,7 @@ class ObliviousTrees:
         return total.astype(np.float64)
 
     def _add(self, columns: NDArray[np.float32], total: NDArray[np.float32]) -> None:
-        """Add every tree's values in place; answers, leaves and values keep their buffers, leaves are bytes to depth 8."""
+        """Add every tree's values in place, in buffers that are kept; to depth 8 a leaf's number is a byte."""
         n = columns.shape[1]
         answer = np.empty(n, dtype=np.bool_)
         leaf = np.empty(n, dtype=np.uint8 if self.values.shape[1] <= 256 else np.uint16)

@@ -4,8 +4,10 @@
 
 The trees are the same for all devices: they read ratios, and three that describe a device (ridge point, second-level
 cache and peak a multiprocessor). Offsets of measured devices are shrunk means; an unmeasured device has that of the
-others. A kernel whose ratios leave the range of the training rows gets less of the trees' correction and a wider
-interval, in proportion to how far out it is.
+others and half of the trees' correction (products of the A100, V100 and P100, each left out: the whole correction has
+errors of 20, 26 and 23 %, half of it 23, 19 and 23 %, none 27, 20 and 24 %). A kernel whose ratios or taps leave the
+range of the training rows of its kind gets less of the trees' correction and a wider interval, in proportion to how
+far out it is.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from hwsim.core.devices import Gpu
 from hwsim.latency.learned.spread import Spread
 from hwsim.latency.shapes import CLASSES
-from hwsim.latency.simulator.ratios import RATIOS, Simulated, simulate
+from hwsim.latency.simulator.ratios import NAMES, RATIOS, Simulated, simulate
 from hwsim.latency.simulator.table import Array, KernelTable
 from hwsim.stats.oblivious_boosting import ObliviousTrees
 
@@ -30,7 +32,9 @@ EXTRA = (
     "log L2 a multiprocessor",
     "log peak a multiprocessor",
 )
-_FAR = 0.5  # log ratio beyond the range at which half of the trees' correction is left
+_KIND, _TAPS = NAMES.index("kind"), NAMES.index("log2 taps")
+_UNMEASURED = 0.5  # share of the trees' correction on a device that was not measured
+_FAR = 1.5  # log ratio beyond the range at which half of the trees' correction is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class Expert:
         device's own launch cost.
     offsets : of the log time by the same keys.
     trees : on ratios and `EXTRA`, for each member of the ensemble.
-    low, high : range of the training rows in every column of ratios.
+    low, high : range of the training rows in every column of ratios and in the logarithm of taps, by kind:
+        (kinds, columns); of kinds without training rows that of all.
     spread : quantiles of what is left.
     """
 
@@ -90,7 +95,8 @@ class Expert:
         x = features(simulated, table, setting)
         distance = self.distance(x)
         correction = np.mean([trees.predict(x) for trees in self.trees], axis=0)
-        weight = 1 / (1 + (distance / _FAR) ** 2)
+        measured = [label_of(setting, kind) in self.offsets for kind in CLASSES]
+        weight = np.where(measured, 1.0, _UNMEASURED)[table.kind] / (1 + (distance / _FAR) ** 2)
         centre = np.log(simulated.time_us) + self._by_kind(self.offsets, setting)[table.kind] + weight * correction
         quantiles = np.repeat(centre[:, None], len(self.spread.levels), axis=1)
         for kind in np.flatnonzero(np.bincount(table.kind)):
@@ -112,8 +118,10 @@ class Expert:
 
     def distance(self, x: NDArray[np.float32]) -> Array:
         """How far the farthest ratio of a row is outside the training range, in logarithms."""
-        n = len(RATIOS)
-        return np.asarray(np.maximum(x[:, :n] - self.high, self.low - x[:, :n]).max(axis=1).clip(0), dtype=np.float64)
+        kind = x[:, _KIND].astype(int)
+        seen = ranged(x)
+        beyond = np.maximum(seen - self.high[kind], self.low[kind] - seen)
+        return np.asarray(beyond.max(axis=1).clip(0), dtype=np.float64)
 
     def _by_kind(self, values: Mapping[str, float], setting: Setting) -> Array:
         """The value of every kind: of this device and precision, else of the precision on any device, else of any."""
@@ -127,6 +135,11 @@ class Expert:
 def label_of(setting: Setting, kind: str) -> str:
     """Device, precision and kind: what has an offset and an interval of its own."""
     return f"{setting.device}/{setting.precision}/{kind}"
+
+
+def ranged(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What has a range: ratios, and taps, since a kernel of one size tells little of another."""
+    return np.column_stack([x[:, : len(RATIOS)], x[:, _TAPS] * np.float32(np.log(2))])
 
 
 def features(simulated: Simulated, table: KernelTable, setting: Setting) -> NDArray[np.float32]:

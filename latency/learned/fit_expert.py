@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.latency.learned.expert import Expert, Setting, features, label_of
+from hwsim.latency.learned.expert import Expert, Setting, features, label_of, ranged
 from hwsim.latency.learned.spread import LEVELS, Spread
 from hwsim.latency.shapes import CLASSES
-from hwsim.latency.simulator.ratios import RATIOS
+from hwsim.latency.simulator.ratios import NAMES, RATIOS
 from hwsim.latency.simulator.table import Array, KernelTable
 from hwsim.stats.conformal_quantiles import ConformalQuantiles
 from hwsim.stats.oblivious_boosting import ObliviousBoosting, ObliviousTrees
@@ -31,22 +31,33 @@ _EDGE = 0.002  # share of the training rows outside the range on either side
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Kernels measured in one setting: times without drift, and the fold of each row's shape."""
+    """Kernels measured in one setting: times without drift, and the fold of each row's shape.
+
+    Attributes
+    ----------
+    typical : whether its offsets say something of devices that were not measured; those of a GPU that ran throttled
+        (T4 and P4 of the NeuSight tables) do not.
+    """
 
     setting: Setting
     table: KernelTable
     latency_us: Array
     fold: NDArray[np.int64]
+    typical: bool = True
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> Sample:
         return replace(self, table=self.table[rows], latency_us=self.latency_us[rows], fold=self.fold[rows])
+
+
+def _default_trees() -> ObliviousBoosting:
+    return ObliviousBoosting(trees=1000, depth=8, rate=0.1, feature_share=0.5, bins=254, clip=0.3)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Sizes of an expert's trees."""
 
-    trees: ObliviousBoosting = field(default_factory=lambda: ObliviousBoosting(trees=500, rate=0.08, feature_share=0.3))
+    trees: ObliviousBoosting = field(default_factory=_default_trees)
     members: int = 1
 
 
@@ -65,8 +76,7 @@ def fit_expert(
         left[out] = residual[out] - np.mean(
             [t.predict(x[out]) for t in _ensemble(how, x[~out], residual[~out])], axis=0
         )
-    n = len(RATIOS)
-    low, high = np.quantile(x[:, :n], [_EDGE, 1 - _EDGE], axis=0).astype(np.float32)
+    low, high = ranges(x)
     return replace(bare, trees=trees, low=low, high=high, spread=spread_of(x, left, label, fold))
 
 
@@ -83,25 +93,41 @@ def centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[S
             for key in (f"{sample.setting.precision}/{CLASSES[kind]}", CLASSES[kind], ""):
                 relative.setdefault(key, []).append(floor / sample.setting.gpu.launch_us[runtime])
     floors |= {key: float(np.exp(np.mean(np.log(values)))) for key, values in relative.items()}
-    width = len(RATIOS)
-    edge = np.zeros(width, dtype=np.float32)
+    edge = np.zeros((len(CLASSES), len(RATIOS) + 1), dtype=np.float32)
     bare = Expert(name, runtime, kinds, floors, {"": 0.0}, (), edge, edge, _no_spread())
     _, residual, label, _ = rows_of(bare, samples)
-    return replace(bare, offsets=_offsets(residual, label))
+    return replace(bare, offsets=_offsets(residual, label, _typical(samples)))
 
 
-def _offsets(residual: Array, label: NDArray[np.str_]) -> dict[str, float]:
-    """Medians by device, precision and kind, shrunk to that of precision and kind, which weighs devices the same."""
+def ranges(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Least and greatest of what has a range, by kind, but for a share `_EDGE` of the rows on either side."""
+    seen, kind = ranged(x), x[:, NAMES.index("kind")].astype(int)
+    low, high = (
+        np.tile(edge, (len(CLASSES), 1)) for edge in np.quantile(seen, [_EDGE, 1 - _EDGE], axis=0).astype(np.float32)
+    )
+    for k in np.unique(kind):
+        low[k], high[k] = np.quantile(seen[kind == k], [_EDGE, 1 - _EDGE], axis=0)
+    return low, high
+
+
+def _typical(samples: Sequence[Sample]) -> frozenset[str]:
+    """Devices whose offsets stand for others; all where none is typical."""
+    return frozenset(s.setting.device for s in samples if s.typical) or frozenset(s.setting.device for s in samples)
+
+
+def _offsets(residual: Array, label: NDArray[np.str_], typical: frozenset[str]) -> dict[str, float]:
+    """Medians by device, precision and kind, shrunk to that of precision and kind over typical devices."""
     own = {str(k): float(np.median(residual[label == k])) for k in np.unique(label)}
-    found = {"": float(np.median(list(own.values())))}
+    common_of = {k: v for k, v in own.items() if k.partition("/")[0] in typical} or own
+    found = {"": float(np.median(list(common_of.values())))}
     for depth in (2, 1):  # kind, then precision/kind
         groups: dict[str, list[float]] = {}
-        for key, value in own.items():
+        for key, value in common_of.items():
             groups.setdefault("/".join(key.split("/")[depth:]), []).append(value)
         found |= {key: float(np.median(values)) for key, values in groups.items()}
     for key, value in own.items():
         n = float((label == key).sum())
-        common = found[key.partition("/")[2]]
+        common = found.get(key.partition("/")[2], found[""])
         found[key] = common + (value - common) * n / (n + _SHRINK_ROWS)
     return found
 

@@ -14,7 +14,7 @@ from hwsim.stats.quantile_aggregation import QuantileAggregation
 
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 LOW, HIGH = LEVELS.index(0.05), LEVELS.index(0.95)  # ends of a 90 % interval
-_WIDER = 1.0  # how much wider, relatively, an interval is at a log ratio of 1 beyond the training rows
+_WIDER = 2.0  # how much wider, relatively, an interval is at a log ratio of 1 beyond the training rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@
     split K         the same with the depth shared among s blocks, whose partial sums are written and read
     Winograd F(m)   (m + 2)^2 products of ceil(out_h / m) ceil(out_w / m) tiles a plane instead of 9 m^2, by GEMM
     fused Winograd  F(2) in one kernel whose blocks make 8 x 16 outputs of 32 channels
-    direct          one output element a lane, for depthwise convolutions
+    direct          one output element a lane, for depthwise convolutions; with more than 3 x 3 taps they have no kernel
+                    of their own size, and a product takes as long as `_generic_direct` says
 
 Tiles of 128 to 32 are those of CUTLASS's and cuDNN's kernels (names and grids of the kernels in the NeuSight tables:
 sgemm 128x128, 128x64, 128x32, 64x64, 32x32; Winograd by sgemm 36 products of 4 x 4 outputs). Idle tile slots of the
@@ -25,7 +26,11 @@ WINOGRAD = ((2, 64, 64), (4, 64, 64), (4, 128, 32), (4, 32, 128))  # m, tile row
 _FUSED_OUTPUTS = (8, 16)  # of a block of fused Winograd; it makes them for 32 channels
 _DEPTH_STEP = 8  # tiles walk the depth in steps of at least this
 _LANES = 64  # outputs of a thread block of a direct kernel: two warps
+_GENERIC_PRODUCTS = 5.9  # a clock and multiprocessor, of a generic depthwise kernel with 128 lanes a multiprocessor
+_GENERIC_LANES = 128
+_OWN_TAPS = 9  # up to which depthwise convolutions have kernels of their own size
 CONV3X3 = CLASSES.index("conv3x3")
+DEPTHWISE = CLASSES.index("depthwise")
 ALGORITHMS = (
     *(f"tile{r}x{c}" for r, c in TILES),
     "split",
@@ -55,7 +60,9 @@ def compute_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> Array:
     columns += [_winograd(table, gpu, rate, *variant) for variant in WINOGRAD]
     columns.append(_fused_winograd(table, gpu, rate))
     lanes = np.ceil(table.count * table.rows * table.cols / (_LANES * gpu.sms)) * _LANES
-    columns.append(lanes * table.depth / rate)
+    direct = lanes * table.depth / rate
+    generic = (table.kind == DEPTHWISE) & (table.taps > _OWN_TAPS)
+    columns.append(np.where(generic, np.maximum(direct, _generic_direct(table, gpu)), direct))
     return np.stack(columns, axis=1)
 
 
@@ -67,6 +74,18 @@ def gemm_us(table: KernelTable, gpu: Gpu, peak_tflops: Array) -> Array:
         blocks = table.count * np.ceil(table.rows / r) * np.ceil(table.cols / c)
         best = np.minimum(best, np.ceil(blocks / gpu.sms) * (r * c))
     return best * table.depth / rate
+
+
+def _generic_direct(table: KernelTable, gpu: Gpu) -> Array:
+    """Depthwise products by a kernel that loops over any number of taps; microseconds.
+
+    Half of a product's time is the arithmetic's, which the lanes of a multiprocessor share, half the loads', which do
+    not depend on them. The rate is that of our own 5 x 5 and 7 x 7 rows on the H200, fp32, twice that in fp16. The
+    equal halves were chosen with the 5 x 5 rows of the V100 (TensorRT: 3.9 and 7.9 products a clock) in view.
+    """
+    lanes = gpu.peak_tflops["fp32"] * 1e6 / 2 / gpu.sms / gpu.clock_mhz
+    products = _GENERIC_PRODUCTS / (0.5 * _GENERIC_LANES / lanes + 0.5) * np.where(table.width_bytes == 2, 2.0, 1.0)
+    return table.macs / (products * gpu.sms * gpu.clock_mhz)
 
 
 def _split(table: KernelTable, gpu: Gpu, rate: Array, depth: Array, blocks: list[Array]) -> Array:
