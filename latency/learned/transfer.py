@@ -9,6 +9,7 @@ import numpy as np
 
 from hwsim.latency.learned.expert import Expert
 from hwsim.latency.learned.fit_expert import Sample, centred, ranges, rows_of
+from hwsim.latency.learned.spread import HIGH, LOW
 from hwsim.latency.simulator.table import Array
 from hwsim.stats.oblivious_boosting import ObliviousBoosting
 
@@ -60,7 +61,7 @@ def _needed(expert: Expert, samples: Sequence[Sample]) -> Array:
     for s in samples:
         forecast = expert.predict(s.table, s.setting)
         off = np.log(s.latency_us / forecast.time_us)
-        edges = np.log(forecast.quantiles_us[:, [0, -1]] / forecast.time_us[:, None])
+        edges = np.log(forecast.quantiles_us[:, [LOW, HIGH]] / forecast.time_us[:, None])
         found.append(np.maximum(off / np.maximum(edges[:, 1], 1e-6), off / np.minimum(edges[:, 0], -1e-6)))
     return np.concatenate(found)
 

@@ -8,6 +8,7 @@ import pytest
 from hwsim.latency.catalog import devices
 from hwsim.latency.learned.expert import Expert, Setting
 from hwsim.latency.learned.fit_expert import Recipe, Sample, fit_expert
+from hwsim.latency.learned.spread import HIGH, LOW
 from hwsim.latency.learned.transfer import transfer_factor
 from hwsim.latency.measured.kernel_rows import convolutions
 from hwsim.latency.shapes import CLASSES
@@ -53,7 +54,7 @@ def test_intervals_hold_what_they_say(fitted: tuple[Expert, list[Sample]]) -> No
     for s in samples:
         t = s[s.fold >= 8]
         q = expert.predict(t.table, t.setting).quantiles_us
-        inside.append((t.latency_us >= q[:, 0]) & (t.latency_us <= q[:, -1]))
+        inside.append((t.latency_us >= q[:, LOW]) & (t.latency_us <= q[:, HIGH]))
     assert 0.8 < np.mean(np.concatenate(inside)) < 0.98
 
 
