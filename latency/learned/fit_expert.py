@@ -95,8 +95,8 @@ def centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[S
     floors |= {key: float(np.exp(np.mean(np.log(values)))) for key, values in relative.items()}
     edge = np.zeros((len(CLASSES), len(RATIOS) + 1), dtype=np.float32)
     bare = Expert(name, runtime, kinds, floors, {"": 0.0}, (), edge, edge, _no_spread())
-    _, residual, label, _ = rows_of(bare, samples)
-    return replace(bare, offsets=_offsets(residual, label, _typical(samples)))
+    _, residual, labels, _ = rows_of(bare, samples)
+    return replace(bare, offsets=_offsets(residual, labels, _typical(samples)))
 
 
 def ranges(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

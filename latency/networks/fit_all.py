@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.core.errors import HwsimError, InputError
 from hwsim.latency.conformal import errors_of, left_out_coverage, score
@@ -99,7 +100,7 @@ def model_of(row: NetworkRow) -> str:
     return row.network.partition("@")[0].partition(".")[0]
 
 
-def taught(models: Mapping[str, ClassModel], seen: Mapping[str, Array], precision: str, host_us: float) -> Prior:
+def taught(models: Mapping[str, ClassModel], seen: Mapping[str, NDArray[np.bool_]], precision: str, host_us: float) -> Prior:
     """The mean log factors of the teachers that held a class; plain where none did.
 
     A factor far from plain stands for something else, such as a cost that all networks of a search space share.
@@ -124,7 +125,7 @@ def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
     models: dict[str, NetworkModel] = {}
     scores: dict[str, dict[str, float]] = {}
     classes: dict[str, ClassModel] = {}
-    seen: dict[str, Array] = {}
+    seen: dict[str, NDArray[np.bool_]] = {}
     order = sorted(tables.sets, key=lambda pair: (len(tables.sets[pair]) < MANY, pair))
     for key, stack in order:
         data = tables.data(tables.sets[key, stack])
@@ -209,7 +210,8 @@ def transfer_errors(tables: Tables, models: NetworkModels) -> tuple[dict[str, Er
         measured.append(np.array([row.latency_us for row in some]))
         pairs += [f"transfer/{size_of(gpu)}/{device}/{runtime}/{precision}"] * len(some)
     r, us, pair = np.concatenate(residual), np.concatenate(measured), np.array(pairs)
-    found_errors, figures = {}, {}
+    found_errors: dict[str, Errors] = {}
+    figures: dict[str, dict[str, float]] = {}
     for size in ("server", "small"):
         mine = np.char.startswith(pair, f"transfer/{size}/")
         errors = errors_of(np.concatenate([r[mine], -r[mine]]), np.concatenate([pair[mine], pair[mine]]))
