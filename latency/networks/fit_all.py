@@ -100,7 +100,9 @@ def model_of(row: NetworkRow) -> str:
     return row.network.partition("@")[0].partition(".")[0]
 
 
-def taught(models: Mapping[str, ClassModel], seen: Mapping[str, NDArray[np.bool_]], precision: str, host_us: float) -> Prior:
+def taught(
+    models: Mapping[str, ClassModel], seen: Mapping[str, NDArray[np.bool_]], precision: str, host_us: float
+) -> Prior:
     """The mean log factors of the teachers that held a class; plain where none did.
 
     A factor far from plain stands for something else, such as a cost that all networks of a search space share.
