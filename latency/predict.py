@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import exp, log
+from math import exp, isnan, log
 from typing import Literal
 
 import numpy as np
@@ -165,7 +165,7 @@ def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency
     )
     return BatchLatency(
         batch,
-        Interval(low, total, high, "us", timed.stage, errors.coverage),
+        Interval(low, total, high, "us", timed.stage, None if isnan(errors.coverage) else errors.coverage),
         {f"{level:g}": total * exp(errors.quantile(level)) for level in QUANTILES},
         None if deadline_us is None else (timed.lateness or errors.share_above)(log(deadline_us / total)),
         timed.strange,

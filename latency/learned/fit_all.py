@@ -62,7 +62,7 @@ def _recipe(trees: int, rate: float, depth: int = 6, share: float = 0.3) -> Reci
 
 
 PLANS = (
-    Plan("eager convolutions", "eager", CONVOLUTIONS, neusight_convolutions, drifts=True, recipe=_recipe(1000, 0.08)),
+    Plan("eager convolutions", "eager", CONVOLUTIONS, neusight_convolutions, drifts=True),
     Plan("eager products", "eager", PRODUCTS, neusight_products, recipe=_recipe(600, 0.1), most_rows=30_000),
     Plan("eager memory", "eager", ("memory",), neusight_memory, recipe=_recipe(400, 0.1), most_rows=25_000),
     *(

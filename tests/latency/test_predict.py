@@ -136,6 +136,17 @@ def test_a_kernel_by_itself_has_its_own_errors() -> None:
 
 
 @pytest.mark.exact
+def test_a_kernel_on_a_device_without_kernels_is_out_of_domain() -> None:
+    """Its interval is wider than where such kernels were measured, and no coverage is claimed."""
+    net = NetworkBuilder("one", (1, 256, 28, 28))
+    one = net.workload(net.conv("x", 256, 3))
+    known, unknown = (predict(one, name, (32,)).batches[0] for name in ("v100", "l4"))
+    assert unknown.out_of_domain and unknown.latency_us.coverage is None
+    ratio = [b.latency_us.hi / b.latency_us.lo for b in (known, unknown)]
+    assert ratio[1] > 1.5 * ratio[0]
+
+
+@pytest.mark.exact
 def test_precision_follows_the_formats() -> None:
     workload = network()
 
