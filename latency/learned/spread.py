@@ -48,8 +48,11 @@ class Spread:
         """Quantiles of each base law for rows of one label, (rows, levels)."""
         table = np.broadcast_to(self.tables.get(label, self.tables[""]), (len(x), len(self.levels)))
         scaled = np.exp(self.scale.predict(x))[:, None] * self.shape
-        z = np.clip((x - self.standard[0]) / self.standard[1], -3, 3)
-        return {"table": table, "scale": scaled, "lines": z @ self.lines[:-1] + self.lines[-1]}
+        mean, deviation = (part.astype(np.float32) for part in self.standard)
+        z = x - mean
+        z /= deviation
+        np.clip(z, -3, 3, out=z)
+        return {"table": table, "scale": scaled, "lines": z @ self.lines[:-1].astype(np.float32) + self.lines[-1]}
 
     def quantiles(self, x: NDArray[np.float32], label: str, distance: Array) -> Array:
         """Quantiles of the residual, wider with the distance from the training rows and where the label is unknown."""
