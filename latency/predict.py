@@ -167,10 +167,22 @@ def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency
         batch,
         Interval(low, total, high, "us", timed.stage, None if isnan(errors.coverage) else errors.coverage),
         {f"{level:g}": total * exp(errors.quantile(level)) for level in QUANTILES},
-        None if deadline_us is None else (timed.lateness or errors.share_above)(log(deadline_us / total)),
+        None if deadline_us is None else _miss(errors, timed.lateness, log(deadline_us / total)),
         timed.strange,
         _kernel_times(plan, batch, timed),
     )
+
+
+def _miss(errors: Errors, lateness: Callable[[float], float] | None, log_ratio: float) -> float:
+    """Probability of a log ratio above one: by the calibrated quantiles up to the last end of the interval.
+
+    Beyond it, where quantiles say little, the probability falls as `lateness` does.
+    """
+    level = (1 + NOMINAL_COVERAGE) / 2
+    end = errors.quantile(level)
+    if lateness is None or log_ratio <= end:
+        return errors.share_above(log_ratio)
+    return round((1 - level) * lateness(log_ratio) / lateness(end), 6)
 
 
 def _single(plan: Plan, batch: int) -> Timed | None:
