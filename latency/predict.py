@@ -221,11 +221,14 @@ def _network(plan: Plan, batch: int) -> Timed:
     bounds = _bounds(work, model.classes)
     values = tuple(float(v) for v in forecast.log_quantiles[0])
     errors = Errors(forecast.levels, values, model.coverage, model.families)
-    strange = not plan.found.exact or _outside(plan, batch, float(forecast.distance[0]), sums[0])
-    if not plan.found.exact:
-        errors = plan.models.transfer_of(plan.gpu, plan.found)
-    elif strange:
-        errors = errors.around_zero().wider(plan.models.transfer_of(plan.gpu, plan.found))
+    outside = _outside(plan, batch, float(forecast.distance[0]), sums[0])
+    strange = outside or not plan.found.exact
+    if plan.found.layout_only:
+        errors = errors.around_zero().wider(plan.models.transfer["layout"])
+    elif not plan.found.exact:
+        errors = plan.models.transfer_of(plan.gpu)
+    if outside:
+        errors = errors.around_zero().wider(plan.models.transfer_of(plan.gpu))
     lateness = None
     if not strange and model.lateness is not None:
         lateness = partial(model.lateness.share_above, forecast.described[0])
@@ -306,10 +309,12 @@ def _notes(plan: Plan, precision: str, strange: bool) -> tuple[str, ...]:
     notes = []
     if not plan.found.exact and len(plan.launched) > 1:
         card = f"{gpu.name}, {runtime}, {precision}" if chip_of(gpu) else f"{gpu.name} ({runtime}, {precision})"
-        notes.append(
-            f"no measured networks for {card}, {plan.layout}: those of {plan.found.key} serve, interval from the "
-            f"errors of {plan.models.transfer_of(gpu, plan.found).groups} devices and runtimes predicted that way"
-        )
+        if plan.found.layout_only:
+            told = "interval widened by what the other layout changed on two cards"
+        else:
+            groups = plan.models.transfer_of(gpu).groups
+            told = f"interval from the errors of {groups} devices and runtimes predicted that way"
+        notes.append(f"no measured networks for {card}, {plan.layout}: those of {plan.found.key} serve, {told}")
     elif strange:
         notes.append("outside the sizes, batches or kinds of network that were measured here: the interval is widened")
     if plan.found.exact and model.networks < FEW_NETWORKS:

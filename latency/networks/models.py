@@ -84,9 +84,9 @@ class NetworkModels:
             return Found(model, key, False, layout_only=True)
         return Found(replace(model, classes=replace(model.classes, host_us=host)), key, False)
 
-    def transfer_of(self, gpu: Gpu, found: Found) -> Errors:
-        """Errors of questions that another device's, or the other layout's, model answers."""
-        return self.transfer["layout" if found.layout_only else size_of(gpu)]
+    def transfer_of(self, gpu: Gpu) -> Errors:
+        """Errors of questions about a device that another one's model answers."""
+        return self.transfer[size_of(gpu)]
 
     def _compiled(self, model: NetworkModel) -> NetworkModel:
         """An eager model with what compiling changed on the card where both were measured."""
