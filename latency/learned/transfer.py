@@ -37,7 +37,7 @@ def transfer_factor(expert: Expert, samples: Sequence[Sample]) -> float:
     for device in devices:
         inside = [s for s in thinned if s.setting.device != device]
         outside = [s for s in thinned if s.setting.device == device]
-        found = _needed(_without(expert, inside), outside)
+        found = _needed(without_device(expert, inside), outside)
         needed.append(found)
         weight.append(np.full(len(found), 1 / len(found)))
     factor, share = np.concatenate(needed), np.concatenate(weight)
@@ -46,7 +46,7 @@ def transfer_factor(expert: Expert, samples: Sequence[Sample]) -> float:
     return max(1.0, float(factor[order][np.searchsorted(total, _COVERED * total[-1])]))
 
 
-def _without(expert: Expert, samples: Sequence[Sample]) -> Expert:
+def without_device(expert: Expert, samples: Sequence[Sample]) -> Expert:
     """The expert refitted on some of its devices, with the spread of rows that have no label of their own."""
     bare = centred(expert.name, expert.runtime, expert.kinds, samples)
     x, residual, _, _ = rows_of(bare, samples)

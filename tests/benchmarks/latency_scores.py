@@ -1,6 +1,6 @@
 """Scores of the latency predictor on measurements that its fits did not see, beside baselines on the same rows.
 
-    HWSIM_SHARED=FOLDER python tests/benchmarks/latency_scores.py [kernels|networks]
+    HWSIM_SHARED=FOLDER python tests/benchmarks/latency_scores.py [kernels|devices|networks]
 
 Kernels: shapes of folds 8 and 9 (`fold` below), predicted by the shipped experts; baselines are fitted on folds 0 to
 7 of the same rows. Networks: models of folds 8 and 9, and whole families left out, predicted by fits that did not see
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -26,6 +27,7 @@ from hwsim.latency.learned.experts import experts
 from hwsim.latency.learned.fit_all import PLANS, figures, samples
 from hwsim.latency.learned.fit_expert import Sample
 from hwsim.latency.learned.steady import steady_samples
+from hwsim.latency.learned.transfer import without_device
 from hwsim.latency.measured.kernel_rows import neusight_convolutions
 from hwsim.latency.measured.tables import data_folder, gpus
 from hwsim.latency.networks.fit_all import Tables, model_of
@@ -54,6 +56,9 @@ def main(arguments: list[str]) -> None:
     if not arguments or "kernels" in arguments:
         for name, found in kernels(folder):
             line(name, found)
+    if not arguments or "devices" in arguments:
+        for name, found in devices(folder):
+            line(name, found)
     if not arguments or "networks" in arguments:
         for name, found in networks(folder):
             line(name, found)
@@ -79,6 +84,21 @@ def kernels(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
                 of_kind = test[test.table.kind == kind]
                 yield f"{where} {CLASSES[kind]}, hwsim", figures(shipped[plan.name], of_kind)
     yield from raw_convolutions(folder)
+
+
+def devices(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Products on a device that floors, offsets and trees do not know, on the folds that nothing knows."""
+    plan = next(plan for plan in PLANS if plan.name == "eager products")
+    expert = experts().experts[plan.name]
+    everything = samples(plan, folder, gpus(folder))
+    for device in sorted({s.setting.device for s in everything}):
+        others = [s[s.fold < 8] for s in everything if s.setting.device != device]
+        blind = without_device(expert, others)
+        blind = replace(blind, spread=replace(blind.spread, transfer=expert.spread.transfer))
+        for sample in (s[s.fold >= 8] for s in everything if s.setting.device == device):
+            for kind in np.unique(sample.table.kind):
+                of_kind = sample[sample.table.kind == kind]
+                yield f"left out: {device} {of_kind.setting.precision} {CLASSES[kind]}", figures(blind, of_kind)
 
 
 def raw_convolutions(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
