@@ -169,10 +169,14 @@ def networks(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
             **of_totals(data, test, gpu.peak_tflops[precision]),
             "hwsim": ours(data, test, prior),
         }.items():
-            measured = data.latency_us[test]
+            measured, batch = data.latency_us[test], data.batch[test]
             yield f"{key} {stack}, {name}", score(np.log(measured / times), measured, None)
-    for name, found in network_models().scores.items():
-        yield name, dict(found)
+            for one in np.unique(batch) if stack == "HELP" else ():
+                same = batch == one
+                found = score(np.log(measured[same] / times[same]), measured[same], None)
+                yield f"{key} {stack} batch {one:.0f}, {name}", found
+    for name, figure in network_models().scores.items():
+        yield name, dict(figure)
 
 
 def ours(data: NetworkSet, test: NDArray[np.bool_], prior: Prior) -> Array:
