@@ -50,7 +50,8 @@ class ObliviousTrees:
         """All trees at once: for a few rows, calls of numpy take longer than what they do."""
         answers = x[:, self.features] > self.thresholds
         leaf = answers @ (1 << np.arange(self.features.shape[1] - 1, -1, -1))
-        return self.start + self.values[np.arange(len(self.values)), leaf].sum(axis=1, dtype=np.float64)
+        values = self.values[np.arange(len(self.values)), leaf]
+        return np.asarray(self.start + values.sum(axis=1, dtype=np.float64), dtype=np.float64)
 
     def _add(self, columns: NDArray[np.float32], total: NDArray[np.float32]) -> None:
         """Add every tree's values in place, in buffers that are kept; to depth 8 a leaf's number is a byte."""
