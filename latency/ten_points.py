@@ -7,15 +7,13 @@ nearest model is calibrated to them, and the others are predicted before and aft
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hwsim.core.errors import HwsimError, InputError
 from hwsim.latency.errors import shared_chip
-from hwsim.latency.measured.tables import data_folder
+from hwsim.latency.measured.command import run
 from hwsim.latency.networks.calibrate_classes import Drawn, Rows
 from hwsim.latency.networks.fit_all import Tables
 from hwsim.latency.networks.models import NetworkModels, network_models
@@ -71,11 +69,9 @@ def ten_points(tables: Tables, models: NetworkModels, key: str, points: int = PO
     return TenPoints(key, found.key, len(rows), float(np.mean(before)), float(np.mean(after)), float(max(after)), many)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(folder: Path) -> None:
     """Print a line a device."""
-    if len(arguments) != 1:
-        raise InputError("one argument is wanted", where="hwsim.latency.ten_points", hint="the data folder")
-    tables = Tables(data_folder(Path(arguments[0])))
+    tables = Tables(folder)
     for key in DEVICES:
         found = ten_points(tables, network_models(), key)
         note = "" if found.new_names else " (the same networks at other batches among what is scored)"
@@ -83,12 +79,7 @@ def main(arguments: Sequence[str]) -> int:
             f"{key} from {found.source}, {found.rows} rows: {found.before_pct:.1f} % before, {found.after_pct:.1f} % "
             f"after {POINTS} networks, worst of {SEEDS} draws {found.worst_pct:.1f} %{note}\n"
         )
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HwsimError as failure:
-        sys.stderr.write(f"{failure}\n")
-        sys.exit(failure.exit_code)
+    run("hwsim.latency.ten_points", main)

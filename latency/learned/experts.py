@@ -59,8 +59,6 @@ def kernel_errors(
     kernel: Kernel, batch: int, gpu: Gpu, chip: str, runtime: str, layout: str, path: Path = PATH
 ) -> KernelErrors | None:
     """What is known of one kernel by itself; None where nothing like it was measured in this runtime."""
-    if not path.is_file():
-        return None
     known = experts(path)
     expert = known.find(runtime, kernel.kind, kernel.precision)
     if expert is None:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from hwsim.core.devices import Gpu
-from hwsim.core.errors import HwsimError, InputError
 from hwsim.latency.conformal import score
 from hwsim.latency.learned.expert import Expert, Setting, label_of
 from hwsim.latency.learned.experts import PATH, Experts
@@ -24,6 +23,7 @@ from hwsim.latency.learned.fit_expert import Recipe, Sample, fit_expert
 from hwsim.latency.learned.spread import HIGH, LOW
 from hwsim.latency.learned.steady import steady_samples
 from hwsim.latency.learned.transfer import transfer_factor
+from hwsim.latency.measured.command import run
 from hwsim.latency.measured.kernel_rows import (
     KernelRows,
     alibaba_convolutions,
@@ -32,7 +32,7 @@ from hwsim.latency.measured.kernel_rows import (
     neusight_products,
 )
 from hwsim.latency.measured.own_rows import own_kernels
-from hwsim.latency.measured.tables import TEST_FOLDS, data_folder, gpus
+from hwsim.latency.measured.tables import TEST_FOLDS, gpus
 from hwsim.latency.shapes import CLASSES
 from hwsim.latency.store import write
 from hwsim.stats.oblivious_boosting import ObliviousBoosting
@@ -168,18 +168,11 @@ def _about(folder: Path) -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(folder: Path) -> None:
     """Fit and write."""
-    if len(arguments) != 1:
-        raise InputError("one argument is wanted", where="hwsim.latency.learned.fit_all", hint="the data folder")
-    made = fit_all(data_folder(Path(arguments[0])), lambda text: sys.stderr.write(text + "\n"))
+    made = fit_all(folder, lambda text: sys.stderr.write(text + "\n"))
     write(PATH, {name: getattr(made, name) for name in ("experts", "coverage", "scores", "about")})
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HwsimError as failure:
-        sys.stderr.write(f"{failure}\n")
-        sys.exit(failure.exit_code)
+    run("hwsim.latency.learned.fit_all", main)

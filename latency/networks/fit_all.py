@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.core.errors import HwsimError, InputError
 from hwsim.latency.conformal import errors_of, left_out_coverage, score
 from hwsim.latency.errors import Errors
 from hwsim.latency.learned.spread import HIGH, LOW
+from hwsim.latency.measured.command import run
 from hwsim.latency.measured.launches import Launches
 from hwsim.latency.measured.network_rows import (
     NetworkRow,
@@ -31,7 +31,7 @@ from hwsim.latency.measured.network_rows import (
     with_launches,
 )
 from hwsim.latency.measured.own_rows import own_networks
-from hwsim.latency.measured.tables import data_folder, gpus
+from hwsim.latency.measured.tables import gpus
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_classes import Prior
 from hwsim.latency.networks.fit_network import LEAST_FAMILY, MANY, LeftOut, NetworkSet, fit_network, models_left_out
@@ -253,19 +253,11 @@ def about(folder: Path) -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(folder: Path) -> None:
     """Fit and write."""
-    if len(arguments) != 1:
-        raise InputError("one argument is wanted", where="hwsim.latency.networks.fit_all", hint="the data folder")
-    folder = data_folder(Path(arguments[0]))
     made = fit_all(Tables(folder), lambda text: sys.stderr.write(text + "\n"))
     write(PATH, {name: getattr(made, name) for name in ("models", "transfer", "scores")} | {"about": about(folder)})
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except HwsimError as failure:
-        sys.stderr.write(f"{failure}\n")
-        sys.exit(failure.exit_code)
+    run("hwsim.latency.networks.fit_all", main)
