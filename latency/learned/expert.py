@@ -4,10 +4,10 @@
 
 The trees are the same for all devices: they read ratios, and three that describe a device (ridge point, second-level
 cache and peak a multiprocessor). Offsets of measured devices are shrunk means; an unmeasured device has that of the
-others and half of the trees' correction (products of the A100, V100 and P100, each left out: the whole correction has
-errors of 20, 26 and 23 %, half of it 23, 19 and 23 %, none 27, 20 and 24 %). A kernel whose ratios or taps leave the
-range of the training rows of its kind gets less of the trees' correction and a wider interval, in proportion to how
-far out it is.
+others and half of the trees' correction: a share chosen on products of the A100, V100 and P100, each left out, where
+errors are then 18 to 29 % (tests/benchmarks/latency_scores.py devices). A kernel whose ratios or taps leave the range
+of the training rows of its kind gets less of the trees' correction and a wider interval, in proportion to how far out
+it is.
 """
 
 from __future__ import annotations

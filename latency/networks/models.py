@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class NetworkModels:
-    """All models by `device/runtime/precision/layout`.
+    """All models by `device/runtime/precision/layout`; one of a search space has its name after that.
 
     Attributes
     ----------
