@@ -51,6 +51,9 @@ def check(gpu: Gpu, where: str) -> None:
     for key in ("sms", "clock_mhz", "dram_gbps", "dram_gbps_spec", "l2_mb"):
         if not getattr(gpu, key) > 0:
             raise InputError(f"{key} = {getattr(gpu, key)}", where=where, hint="a positive number is wanted")
+    for key in ("board_watts", "process_nm"):
+        if not getattr(gpu, key) >= 0:
+            raise InputError(f"{key} = {getattr(gpu, key)}", where=where, hint="a positive number, or 0 if not known")
     if "fp32" not in gpu.native:
         raise InputError("fp32 is not native", where=where, hint="every GPU executes fp32: list it last")
     for precision in gpu.native:

@@ -52,6 +52,8 @@ class Gpu:
     native : for precisions the device executes, in order of preference (cheapest first).
     launch_us : cost of one kernel launch by runtime.
     source : where the numbers come from.
+    board_watts, process_nm : power limit of the board and node of the chip, 0 where they are not known. A board with
+        few watts for its peak does not hold its clock.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Gpu:
     native: tuple[str, ...]
     launch_us: Mapping[str, float]
     source: str
+    board_watts: float = 0.0
+    process_nm: float = 0.0
 
 
 T = TypeVar("T", Part, Gpu)

@@ -3,11 +3,11 @@
     log time = log simulated time + offset of the device and class + trees(ratios)
 
 The trees are the same for all devices: they read ratios, and three that describe a device (ridge point, second-level
-cache and peak a multiprocessor). Offsets of measured devices are shrunk means; an unmeasured device has that of the
-others and half of the trees' correction: a share chosen on products of the A100, V100 and P100, each left out, where
-errors are then 18 to 29 % (tests/benchmarks/latency_scores.py devices). A kernel whose ratios or taps leave the range
-of the training rows of its kind gets less of the trees' correction and a wider interval, in proportion to how far out
-it is.
+cache and peak a multiprocessor). Offsets of measured devices are shrunk means; an unmeasured device has that of
+measured ones with the same multiprocessor, else that of all, and half of the trees' correction: a share chosen on
+products of the A100, V100 and P100, each left out (tests/benchmarks/latency_scores.py devices). A kernel whose ratios
+or taps leave the range of the training rows of its kind gets less of the trees' correction and a wider interval, in
+proportion to how far out it is.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Expert:
     name, runtime, kinds : what it is for.
     floors_us : least time of one launch by `device/precision/kind`; by `precision/kind`, `kind` and "" relative to the
         device's own launch cost.
-    offsets : of the log time by the same keys.
+    offsets : of the log time by the same keys, and by `family/precision/kind` (see `family_of`).
     trees : on ratios and `EXTRA`, for each member of the ensemble.
     low, high : range of the training rows in every column of ratios and in the logarithm of taps, by kind:
         (kinds, columns); of kinds without training rows that of all.
@@ -124,10 +124,11 @@ class Expert:
         return np.asarray(beyond.max(axis=1).clip(0), dtype=np.float64)
 
     def _by_kind(self, values: Mapping[str, float], setting: Setting) -> Array:
-        """The value of every kind: of this device and precision, else of the precision on any device, else of any."""
+        """The value of every kind: of this device, its family or any device in this precision, else of any."""
         found = []
         for kind in CLASSES:
-            keys = (label_of(setting, kind), f"{setting.precision}/{kind}", kind, "")
+            own = f"{setting.precision}/{kind}"
+            keys = (label_of(setting, kind), f"{family_of(setting.gpu)}/{own}", own, kind, "")
             found.append(next(values[key] for key in keys if key in values))
         return np.array(found)
 
@@ -135,6 +136,12 @@ class Expert:
 def label_of(setting: Setting, kind: str) -> str:
     """Device, precision and kind: what has an offset and an interval of its own."""
     return f"{setting.device}/{setting.precision}/{kind}"
+
+
+def family_of(gpu: Gpu) -> str:
+    """Architecture and fp32 lanes of a multiprocessor: GPUs that differ in size, memory and clock alone share it."""
+    lanes = gpu.peak_tflops["fp32"] * 1e6 / 2 / gpu.sms / gpu.clock_mhz
+    return f"{gpu.architecture} of {16 * round(lanes / 16)} lanes"
 
 
 def ranged(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,13 +7,13 @@ are of shapes: a shape is on one side on all devices. scikit-learn is imported i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.latency.learned.expert import Expert, Setting, features, label_of, ranged
+from hwsim.latency.learned.expert import Expert, Setting, family_of, features, label_of, ranged
 from hwsim.latency.learned.spread import LEVELS, Spread
 from hwsim.latency.shapes import CLASSES
 from hwsim.latency.simulator.ratios import NAMES, RATIOS
@@ -37,6 +37,8 @@ class Sample:
     ----------
     typical : whether its offsets say something of devices that were not measured; those of a GPU that ran throttled
         (T4 and P4 of the NeuSight tables) do not.
+    hosted : whether its least times are those of the runtime; a benchmark that calls the library itself lacks the
+        runtime's work on the host.
     """
 
     setting: Setting
@@ -44,6 +46,12 @@ class Sample:
     latency_us: Array
     fold: NDArray[np.int64]
     typical: bool = True
+    hosted: bool = True
+
+    @property
+    def chip(self) -> str:
+        """Of the device: one name for all its boards and memories."""
+        return self.setting.gpu.name.partition("-")[0].lower()
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> Sample:
         return replace(self, table=self.table[rows], latency_us=self.latency_us[rows], fold=self.fold[rows])
@@ -90,13 +98,14 @@ def centred(name: str, runtime: str, kinds: tuple[str, ...], samples: Sequence[S
             floor = float(np.quantile(sample.latency_us[rows], _FLOOR))
             label = label_of(sample.setting, CLASSES[kind])
             floors[label] = min(floor, floors.get(label, floor))
-            for key in (f"{sample.setting.precision}/{CLASSES[kind]}", CLASSES[kind], ""):
+            for key in (f"{sample.setting.precision}/{CLASSES[kind]}", CLASSES[kind], "") if sample.hosted else ():
                 relative.setdefault(key, []).append(floor / sample.setting.gpu.launch_us[runtime])
     floors |= {key: float(np.exp(np.mean(np.log(values)))) for key, values in relative.items()}
     edge = np.zeros((len(CLASSES), len(RATIOS) + 1), dtype=np.float32)
     bare = Expert(name, runtime, kinds, floors, {"": 0.0}, (), edge, edge, _no_spread())
     _, residual, labels, _ = rows_of(bare, samples)
-    return replace(bare, offsets=_offsets(residual, labels, _typical(samples)))
+    families = {s.setting.device: family_of(s.setting.gpu) for s in samples}
+    return replace(bare, offsets=_offsets(residual, labels, _typical(samples), families))
 
 
 def ranges(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -115,16 +124,24 @@ def _typical(samples: Sequence[Sample]) -> frozenset[str]:
     return frozenset(s.setting.device for s in samples if s.typical) or frozenset(s.setting.device for s in samples)
 
 
-def _offsets(residual: Array, label: NDArray[np.str_], typical: frozenset[str]) -> dict[str, float]:
-    """Medians by device, precision and kind, shrunk to that of precision and kind over typical devices."""
+def _offsets(
+    residual: Array, label: NDArray[np.str_], typical: frozenset[str], families: Mapping[str, str]
+) -> dict[str, float]:
+    """Medians by device, precision and kind, shrunk to that of precision and kind over typical devices.
+
+    Parameters
+    ----------
+    families : of every device.
+    """
     own = {str(k): float(np.median(residual[label == k])) for k in np.unique(label)}
     common_of = {k: v for k, v in own.items() if k.partition("/")[0] in typical} or own
     found = {"": float(np.median(list(common_of.values())))}
-    for depth in (2, 1):  # kind, then precision/kind
-        groups: dict[str, list[float]] = {}
-        for key, value in common_of.items():
-            groups.setdefault("/".join(key.split("/")[depth:]), []).append(value)
-        found |= {key: float(np.median(values)) for key, values in groups.items()}
+    groups: dict[str, list[float]] = {}
+    for key, value in common_of.items():
+        device, precision, kind = key.split("/")
+        for group in (kind, f"{precision}/{kind}", f"{families[device]}/{precision}/{kind}"):
+            groups.setdefault(group, []).append(value)
+    found |= {key: float(np.median(values)) for key, values in groups.items()}
     for key, value in own.items():
         n = float((label == key).sum())
         common = found.get(key.partition("/")[2], found[""])

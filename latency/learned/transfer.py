@@ -16,27 +16,28 @@ from hwsim.stats.oblivious_boosting import ObliviousBoosting
 _TREES = ObliviousBoosting(trees=150, depth=6, rate=0.1, feature_share=0.3, clip=0.3)
 _ROWS = 4000  # of a device and precision, at most
 _COVERED = 0.9
-_FEWEST_DEVICES = 3
+_FEWEST_CHIPS = 3
 
 
 def transfer_factor(expert: Expert, samples: Sequence[Sample]) -> float:
     """Factor on the width of a fitted expert's intervals that makes them hold 90 % of an unmeasured device's rows.
 
-    Every device is left out once: floors, offsets and (fewer) trees come from the others, the spread from `expert`.
-    Devices weigh the same. With fewer than three devices nothing is known, and the factor is 3.
+    Every chip is left out once with all its boards and sources: floors, offsets and (fewer) trees come from the others,
+    the spread from `expert`. Chips weigh the same; samples that are not typical, or not those of a runtime, are not
+    asked. With fewer than three chips nothing is known, and the factor is 3.
 
     Parameters
     ----------
     samples : that the expert was fitted on; folds 0 to 7 are used.
     """
     thinned = [_thinned(s[s.fold < 8]) for s in samples]
-    devices = sorted({s.setting.device for s in thinned})
-    if len(devices) < _FEWEST_DEVICES:
+    chips = sorted({s.chip for s in thinned if s.hosted and s.typical})
+    if len(chips) < _FEWEST_CHIPS:
         return 3.0
     needed, weight = [], []
-    for device in devices:
-        inside = [s for s in thinned if s.setting.device != device]
-        outside = [s for s in thinned if s.setting.device == device]
+    for chip in chips:
+        inside = [s for s in thinned if s.chip != chip]
+        outside = [s for s in thinned if s.chip == chip and s.hosted and s.typical]
         found = _needed(without_device(expert, inside), outside)
         needed.append(found)
         weight.append(np.full(len(found), 1 / len(found)))
@@ -47,7 +48,7 @@ def transfer_factor(expert: Expert, samples: Sequence[Sample]) -> float:
 
 
 def without_device(expert: Expert, samples: Sequence[Sample]) -> Expert:
-    """The expert refitted on some of its devices, with the spread of rows that have no label of their own."""
+    """The expert refitted on some of its samples, with the spread of rows that have no label of their own."""
     bare = centred(expert.name, expert.runtime, expert.kinds, samples)
     x, residual, _, _ = rows_of(bare, samples)
     low, high = ranges(x)

@@ -1,4 +1,5 @@
-"""Single kernels that others measured: NeuSight (eager, fp32, five GPUs), Alibaba (TensorRT on the V100).
+"""Single kernels that others measured: NeuSight (eager, fp32, five GPUs), DeepBench (products by the library itself,
+eight GPUs), Alibaba (TensorRT on the V100).
 
 Folds are of shapes without their batch, so that a shape is on one side of the split on every device: 0-7 fit and
 calibrate, 8-9 test.
@@ -27,6 +28,8 @@ NEUSIGHT_DEVICES = {
     "Tesla V100-PCIE-32GB": "v100-pcie", "Tesla P100-PCIE-16GB": "P100", "Tesla P4": "P4", "Tesla T4": "t4",
     "NVIDIA A100-PCIE-40GB": "a100", "NVIDIA A100 80GB PCIe": "A100-80GB",
 }  # fmt: skip
+DEEPBENCH = "deepbench_gemm"
+_DEEPBENCH_PRECISIONS = {"fp32": "fp32", "fp16_mixed": "fp16"}
 _TWO_OPERANDS = ("add", "div", "mul", "pow")
 
 
@@ -74,10 +77,14 @@ def neusight_convolutions(folder: Path) -> Iterator[KernelRows]:
 
 
 def neusight_products(folder: Path) -> Iterator[KernelRows]:
-    """Matrix products: `linear` with its bias, `matmul` (torch.bmm)."""
+    """Matrix products: `linear` with its bias, `matmul` (torch.bmm), of M x N by N x K.
+
+    The table's N is the depth and its K the columns: its kernels' grids are ceil(K / R) by ceil(M / C) tiles on every
+    row whose kernel's name tells its tile.
+    """
     t = read(folder, "neusight_matmul_fp32")
     for name, u in t.groupby("device", sort=False):
-        n, m, cols, depth = (u[c].to_numpy(float) for c in ("B", "M", "N", "K"))
+        n, m, depth, cols = (u[c].to_numpy(float) for c in ("B", "M", "N", "K"))
         linear = (u.op == "linear").to_numpy()
         one = np.ones(len(u))
         kind = np.where(linear, CLASSES.index("linear"), CLASSES.index("matmul"))
@@ -88,6 +95,37 @@ def neusight_products(folder: Path) -> Iterator[KernelRows]:
         )  # fmt: skip
         fold = fold_of(u[["M", "N", "K"]].itertuples(index=False, name=None))
         yield _rows("neusight_products", str(name), u, table, np.where(linear, "linear", "matmul"), fold)
+
+
+def deepbench_products(folder: Path) -> Iterator[KernelRows]:
+    """Products that a benchmark asked of cuBLAS, in fp32 or by tensor cores; least times lack the host of a runtime.
+
+    DeepBench multiplies M x K by K x N in column-major order: its M counts the columns of ours. A V100 that reaches
+    14.5 TFLOP/s is the SXM2 card.
+    """
+    t = read(folder, "deepbench_gemm")
+    for (name, mode), u in t.groupby(["device", "precision"], sort=True):
+        if mode not in _DEEPBENCH_PRECISIONS:
+            continue
+        cols, rows, depth = (u[c].to_numpy(float) for c in ("M", "N", "K"))
+        one = np.ones(len(u))
+        precision = _DEEPBENCH_PRECISIONS[mode]
+        table = KernelTable(
+            np.full(len(u), CLASSES.index("linear")), rows, one, rows, cols, depth, one, one, one, one, one,
+            rows * depth, rows * cols, cols * depth, np.full(len(u), element_bytes(precision)),
+        )  # fmt: skip
+        fold = fold_of(u[["M", "N", "K"]].itertuples(index=False, name=None))
+        device = {"V100": "v100", "T4": "t4"}.get(str(name), str(name))
+        yield KernelRows(
+            DEEPBENCH, device, "eager", precision, table, np.full(len(u), "gemm"), fold, np.linspace(0, 1, len(u)),
+            u.time_ms.to_numpy(float) * 1e3,
+        )  # fmt: skip
+
+
+def products(folder: Path) -> Iterator[KernelRows]:
+    """Matrix products of both tables."""
+    yield from neusight_products(folder)
+    yield from deepbench_products(folder)
 
 
 def neusight_memory(folder: Path) -> Iterator[KernelRows]:

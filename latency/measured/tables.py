@@ -30,6 +30,18 @@ _SPEC_NAMES = {
     "JetsonAGXXavier": "JetsonAGXXavier", "RTX5090": "RTX5090",
     "RTX2080Ti": "RTX2080Ti", "GTX1080Ti": "GTX1080Ti",
 }  # fmt: skip
+# power limit in watts and node in nm of cards that only the specification table describes: NVIDIA's datasheets
+_POWER = {
+    "P100": (250.0, 16.0), "P4": (75.0, 16.0), "A100-80GB": (300.0, 7.0), "RTX5090": (575.0, 5.0),
+    "RTX2080Ti": (250.0, 12.0), "GTX1080Ti": (250.0, 16.0),
+}  # fmt: skip
+# cards of DeepBench: architecture, SMs, MHz, fp32 TFLOP/s, GB/s, L2 in MB, watts, nm; NVIDIA's specification pages
+_MORE = {
+    "M40": ("Maxwell", 24, 1112.0, 6.8, 288.0, 3.0, 250.0, 28.0),
+    "TitanXMaxwell": ("Maxwell", 24, 1075.0, 6.6, 336.5, 3.0, 250.0, 28.0),
+    "TitanXPascal": ("Pascal", 28, 1531.0, 11.0, 480.0, 3.0, 250.0, 16.0),
+    "TitanXp": ("Pascal", 30, 1582.0, 12.15, 547.6, 3.0, 250.0, 16.0),
+}  # fmt: skip
 _ALIASES = {"A100-40GB": "a100", "T4": "t4", "RTX4090": "rtx4090"}
 
 
@@ -72,7 +84,16 @@ def gpus(folder: Path) -> dict[str, Gpu]:
     with (folder / "reference" / "gpu_specs.csv").open() as file:
         rows = {row["device"]: row for row in csv.DictReader(file)}
     found = devices() | {name: _from_spec(name, rows[spec]) for name, spec in _SPEC_NAMES.items() if spec in rows}
+    found |= {name: _listed(name) for name in _MORE}
     return found | {alias: found[name] for alias, name in _ALIASES.items()}
+
+
+def _listed(name: str) -> Gpu:
+    architecture, sms, mhz, tflops, gbps, l2_mb, watts, nm = _MORE[name]
+    return Gpu(
+        name, name, architecture, sms, mhz, {"fp32": tflops}, gbps, gbps, l2_mb, ("fp32",), devices()["v100"].launch_us,
+        "NVIDIA's specification pages", watts, nm,
+    )  # fmt: skip
 
 
 def _from_spec(name: str, row: dict[str, str]) -> Gpu:
@@ -95,4 +116,5 @@ def _from_spec(name: str, row: dict[str, str]) -> Gpu:
     return Gpu(
         name, row["device"], row["arch"].split()[0], int(number("SMs")), number("boost_MHz"), peak, spec, spec,
         number("L2_MB"), native, devices()["tx2" if "Jetson" in name else "v100"].launch_us, row["source"],
+        *_POWER.get(name, (0.0, 0.0)),
     )  # fmt: skip

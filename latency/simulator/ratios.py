@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from hwsim.core.devices import Gpu
 from hwsim.latency.simulator.algorithms import ALGORITHMS, DEPTHWISE, TILES, compute_us
-from hwsim.latency.simulator.table import Array, KernelTable
+from hwsim.latency.simulator.products import LINEAR, product_us
+from hwsim.latency.simulator.table import MATMUL, Array, KernelTable
 
 RATIOS = (
     "log compute over launch", "log memory over launch", "log compute over memory",
@@ -34,9 +35,10 @@ class Simulated:
     Attributes
     ----------
     compute_us, memory_us, launch_us : products at the peak, data once through DRAM, the launch.
-    time_us : by the best algorithm: products, data and launch one after another; of depthwise convolutions products
-        and data overlap (root of the sum of squares), data moves at `_DEPTHWISE_STREAM` of the bandwidth, and int8
-        moves as many bytes as fp32 (TensorRT's times for k = 1 and 3 on the V100 are the same in both).
+    time_us : of matrix products as in `product_us`; of all others by the best algorithm: products, data and launch
+        one after another; of depthwise convolutions products and data overlap (root of the sum of squares), data
+        moves at `_DEPTHWISE_STREAM` of the bandwidth, and int8 moves as many bytes as fp32 (TensorRT's times for k = 1
+        and 3 on the V100 are the same in both).
     ratios : columns `NAMES`.
     """
 
@@ -64,6 +66,9 @@ def simulate(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Array)
     work = np.where(table.kind == DEPTHWISE, np.hypot(best, streamed), best + memory)
     time = work + launch_us
     columns = _columns(table, gpu, algorithms, (compute, memory, time), launch_us)
+    matrix = (table.kind == LINEAR) | (table.kind == MATMUL)
+    if matrix.any():
+        time[matrix] = product_us(table[matrix], gpu, peak_tflops[matrix], launch_us[matrix])
     return Simulated(compute, memory, launch_us, time, columns)
 
 

@@ -12,9 +12,9 @@ import pytest
 from hwsim.core.errors import InputError
 from hwsim.latency.conformal import errors_of, group_weights, score, student_factor, weighted_quantiles
 from hwsim.latency.measured.drift import drift_us
-from hwsim.latency.measured.kernel_rows import neusight_convolutions
+from hwsim.latency.measured.kernel_rows import deepbench_products, neusight_convolutions, neusight_products
 from hwsim.latency.measured.own_rows import own_kernels, own_networks
-from hwsim.latency.measured.tables import data_folder, fold_of, read
+from hwsim.latency.measured.tables import data_folder, fold_of, gpus, read
 from hwsim.latency.published import PUBLISHED, published
 
 needs_data = pytest.mark.skipif("HWSIM_SHARED" not in os.environ, reason="HWSIM_SHARED names no folder")
@@ -124,6 +124,38 @@ def test_convolutions_of_neusight_drift(folder: Path) -> None:
     found = {rows.device: drift_us(rows.place, rows.latency_us) for rows in neusight_convolutions(folder)}
     assert len(found) == 5 and all(value > 150 for value in found.values())
     assert found["v100-pcie"] == pytest.approx(260, rel=0.1)
+
+
+@needs_data
+@pytest.mark.data
+@pytest.mark.truth
+def test_products_are_read_as_their_kernels_tiled_them(folder: Path) -> None:
+    """Rows and columns against the grids of the kernels that ran: ceil(columns / R) by ceil(rows / C) tiles."""
+    listed = read(folder, "neusight_matmul_fp32")
+    grids = dict(list(listed.groupby("device", sort=False)))
+    compared = 0
+    for rows, told in zip(neusight_products(folder), grids.values(), strict=True):
+        sides = told.kernel.str.extract(r"sgemm_(\d+)x(\d+)_[a-z]+$").astype(float).to_numpy()
+        plain = np.isfinite(sides).all(axis=1)
+        r, c = sides[plain].T
+        of_table = rows.table[plain]
+        assert np.mean(told.grid_x[plain] == np.ceil(of_table.cols / r)) > 0.999
+        assert np.mean(told.grid_y[plain] == np.ceil(of_table.rows / c)) > 0.999
+        assert of_table.macs == pytest.approx((told.B * told.M * told.N * told.K)[plain].to_numpy(float))
+        compared += int(plain.sum())
+    assert compared > 80_000
+
+
+@needs_data
+@pytest.mark.data
+@pytest.mark.truth
+def test_products_of_deepbench_stay_below_the_peak(folder: Path) -> None:
+    cards = gpus(folder)
+    found = list(deepbench_products(folder))
+    assert len(found) == 10 and {rows.precision for rows in found} == {"fp32", "fp16"}
+    for rows in found:
+        reached = 2 * rows.table.macs / rows.latency_us / 1e6 / cards[rows.device].peak_tflops[rows.precision]
+        assert 0.5 < reached.max() < 1.1, rows.device
 
 
 @pytest.mark.exact

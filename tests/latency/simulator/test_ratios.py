@@ -7,7 +7,9 @@ import pytest
 
 from hwsim.latency.catalog import devices
 from hwsim.latency.measured.kernel_rows import convolutions
+from hwsim.latency.shapes import CLASSES
 from hwsim.latency.simulator.algorithms import ALGORITHMS, TILES, compute_us
+from hwsim.latency.simulator.products import product_us, sustained_share
 from hwsim.latency.simulator.ratios import RATIOS, simulate
 from hwsim.latency.simulator.table import KernelTable
 
@@ -56,3 +58,41 @@ def test_ratios_stay_when_device_and_launch_scale_with_the_work() -> None:
     fast_ = simulate(t, fast, np.array([31.4]), np.array([5.0]))
     assert fast_.time_us == pytest.approx(slow_.time_us / 2)
     np.testing.assert_allclose(fast_.ratios[:, : len(RATIOS)], slow_.ratios[:, : len(RATIOS)], rtol=1e-5, atol=1e-6)
+
+
+def product(kind: str, count: float, rows: float, cols: float, depth: float) -> KernelTable:
+    one = np.ones(1)
+    read, write = count * (rows + cols) * depth, count * rows * cols
+    shape = (count, rows, cols, depth, 1, 1, 1, 1, 1, read, write, 0.0, 4.0)
+    return KernelTable(np.array([CLASSES.index(kind)]), one, *(one * v for v in shape))
+
+
+def test_products_by_hand() -> None:
+    """4096 cubed: 1024 tiles of 128x128, 13 waves of 80; data 201 MB at 54 % of 900 GB/s; the launch is hidden."""
+    found = product_us(product("linear", 1, 4096, 4096, 4096), V100, np.array([15.7]), np.array([1e-6]))[0]
+    compute = 13 * 128 * 128 * 4096 / (15.7e6 / 2 / 80)
+    memory = 4 * 3 * 4096**2 / (0.54 * 900e3)
+    assert found == pytest.approx(np.hypot(compute, memory), rel=1e-6)
+
+
+def test_small_products_in_batches_waste_their_tiles() -> None:
+    small = product("matmul", 4096, 32, 32, 512)
+    alike = replace(small, kind=product("linear", 1, 1, 1, 1).kind)
+    times = [product_us(t, V100, np.array([15.7]), np.array([1e-6]))[0] for t in (small, alike)]
+    assert 2 < times[0] / times[1] <= 7
+
+
+def test_boards_of_few_watts_do_not_hold_their_clock() -> None:
+    """T4 and P4 hold 57 and 60 % in the largest products of the tables; big boards hold all of it."""
+    cards = devices()
+    assert sustained_share(cards["t4"]) == pytest.approx(0.57, abs=0.01)
+    assert sustained_share(replace(cards["t4"], peak_tflops={"fp32": 5.5}, board_watts=75, process_nm=16)) == (
+        pytest.approx(0.60, abs=0.01)
+    )
+    assert sustained_share(cards["l4"]) < 0.5
+    assert all(sustained_share(cards[n]) == 1 for n in ("v100", "v100-pcie", "a100", "h100", "h200", "rtx3090"))
+    assert sustained_share(replace(cards["t4"], board_watts=0.0)) == 1
+    large = product("linear", 1, 8192, 8192, 8192)
+    t4, unlimited = cards["t4"], replace(cards["t4"], process_nm=0.0)
+    slow, fast = (product_us(large, gpu, np.array([8.1]), np.array([30.0]))[0] for gpu in (t4, unlimited))
+    assert slow / fast == pytest.approx(1 / 0.57, rel=0.02)
