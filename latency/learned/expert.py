@@ -94,16 +94,29 @@ class Expert:
         simulated = self.simulated(table, setting)
         x = features(simulated, table, setting)
         distance = self.distance(x)
-        correction = np.mean([trees.predict(x) for trees in self.trees], axis=0)
-        measured = [label_of(setting, kind) in self.offsets for kind in CLASSES]
-        weight = np.where(measured, 1.0, _UNMEASURED)[table.kind] / (1 + (distance / _FAR) ** 2)
-        centre = np.log(simulated.time_us) + self._by_kind(self.offsets, setting)[table.kind] + weight * correction
+        centre = np.log(simulated.time_us) + self._correction(x, distance, table, setting)
         quantiles = np.repeat(centre[:, None], len(self.spread.levels), axis=1)
         for kind in np.flatnonzero(np.bincount(table.kind)):
             rows = table.kind == kind
             label = label_of(setting, CLASSES[kind])
             quantiles[rows] += self.spread.quantiles(x[rows], label, distance[rows])
         return KernelForecast(np.exp(centre), self.spread.levels, np.exp(quantiles), distance)
+
+    def gpu_us(self, table: KernelTable, setting: Setting) -> Array:
+        """Times on the GPU alone, without what a launch costs; microseconds.
+
+        The correction to the whole is taken to be that to either part.
+        """
+        simulated = self.simulated(table, setting)
+        x = features(simulated, table, setting)
+        return np.asarray(simulated.work_us * np.exp(self._correction(x, self.distance(x), table, setting)))
+
+    def _correction(self, x: NDArray[np.float32], distance: Array, table: KernelTable, setting: Setting) -> Array:
+        """Of the log time: the offset, and as much of the trees as the distance and an unmeasured device leave."""
+        trees = np.mean([one.predict(x) for one in self.trees], axis=0)
+        measured = [label_of(setting, kind) in self.offsets for kind in CLASSES]
+        weight = np.where(measured, 1.0, _UNMEASURED)[table.kind] / (1 + (distance / _FAR) ** 2)
+        return np.asarray(self._by_kind(self.offsets, setting)[table.kind] + weight * trees)
 
     def serves(self, kind: str, precision: str) -> bool:
         """Whether such kernels were measured, on any device."""

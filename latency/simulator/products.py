@@ -26,8 +26,8 @@ _LAUNCH_POWER = 1.2  # launch and work overlap: times add in this power
 _WATTS_PER_TFLOPS = {16.0: 22.7, 12.0: 15.1, 8.0: 9.5, 7.0: 7.9, 5.0: 5.6}
 
 
-def product_us(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Array) -> Array:
-    """Time of every row as if it were a matrix product, launch included; microseconds.
+def product_us(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Array) -> tuple[Array, Array]:
+    """Time of every row as if it were a matrix product: on the GPU alone, and with its launch; microseconds.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def product_us(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Arra
     compute = compute * (1 + (1 / held - 1) * duty)
     memory = table.bytes_moved / (_STREAM * gpu.dram_gbps_spec * 1e3)
     work = np.hypot(compute, memory)
-    return np.asarray((launch_us**_LAUNCH_POWER + work**_LAUNCH_POWER) ** (1 / _LAUNCH_POWER))
+    return work, np.asarray((launch_us**_LAUNCH_POWER + work**_LAUNCH_POWER) ** (1 / _LAUNCH_POWER))
 
 
 def sustained_share(gpu: Gpu) -> float:

@@ -35,6 +35,7 @@ class Simulated:
     Attributes
     ----------
     compute_us, memory_us, launch_us : products at the peak, data once through DRAM, the launch.
+    work_us : on the GPU, without the launch.
     time_us : of matrix products as in `product_us`; of all others by the best algorithm: products, data and launch
         one after another; of depthwise convolutions products and data overlap (root of the sum of squares), data
         moves at `_DEPTHWISE_STREAM` of the bandwidth, and int8 moves as many bytes as fp32 (TensorRT's times for k = 1
@@ -45,6 +46,7 @@ class Simulated:
     compute_us: Array
     memory_us: Array
     launch_us: Array
+    work_us: Array
     time_us: Array
     ratios: NDArray[np.float32]
 
@@ -68,8 +70,8 @@ def simulate(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Array)
     columns = _columns(table, gpu, algorithms, (compute, memory, time), launch_us)
     matrix = (table.kind == LINEAR) | (table.kind == MATMUL)
     if matrix.any():
-        time[matrix] = product_us(table[matrix], gpu, peak_tflops[matrix], launch_us[matrix])
-    return Simulated(compute, memory, launch_us, time, columns)
+        work[matrix], time[matrix] = product_us(table[matrix], gpu, peak_tflops[matrix], launch_us[matrix])
+    return Simulated(compute, memory, launch_us, work, time, columns)
 
 
 def _columns(
