@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hwsim.latency import device, kernels
 from hwsim.latency.networks.class_model import ClassModel, network_us
 from hwsim.latency.networks.fit_classes import Prior, fit_classes, log_time, row_weights
-from hwsim.latency.networks.fit_network import scaled
+from hwsim.latency.networks.fit_network import fit_trees, scaled
 from hwsim.latency.networks.likeness import Likeness, description
 from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, WEIGHTS, network_work, work_class
 from hwsim.latency.published import published
@@ -135,6 +135,18 @@ def test_the_scale_of_least_relative_error() -> None:
         for k in (0.97, 1.0, 1.03)
     ]
     assert errors[1] == min(errors)
+
+
+@pytest.mark.property
+def test_trees_follow_medians_not_stalls() -> None:
+    """In a quarter of the networks every fifth one stalls; steps elsewhere are a tenth as large."""
+    rng = np.random.default_rng(0)
+    x = rng.random((2000, 3))
+    truth = 0.02 * (x[:, 1] > 0.5)
+    stalls = 0.2 * ((x[:, 0] < 0.25) & (rng.random(2000) < 0.2))
+    trees = fit_trees(x, truth + stalls + rng.normal(0, 0.003, 2000))
+    assert np.abs(trees.predict(x) - truth).mean() < 0.003
+    assert fit_trees(x, np.zeros(2000)).predict(x) == pytest.approx(0.0)
 
 
 @pytest.mark.property
