@@ -1,15 +1,16 @@
 """Fits a calibration to measured rows of one device: `hwsim calibrate gpu`.
 
-For every runtime, precision and layout: the nearest shipped model, first drawn to the kernels that ran alone (CUDA
-graphs, traces, engines), then to those that an idle host launched, whose cost adds up with theirs; then to networks,
-where a GPU hides the shorter of both. How far each fit may go is chosen by what it then says of rows left out; where
-nothing helps, it stays where it is. Errors are of fits that saw no row of the same shape or network.
+For every runtime, precision and layout: a shipped model, first drawn to the kernels that ran alone (CUDA graphs,
+traces, engines), then to those that an idle host launched, whose cost adds up with theirs; then to networks, where a
+GPU hides the shorter of both. The model is that of the nearest networks or the sum of single kernels, whichever then
+says more of rows left out; so is how far each fit may go, and where nothing helps, it stays where it is. Errors are of
+fits that saw no row of the same shape or network.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
@@ -25,8 +26,8 @@ from hwsim.latency.conformal import errors_of, left_out_coverage, median_of
 from hwsim.latency.errors import Errors
 from hwsim.latency.measured.launches import Launches
 from hwsim.latency.measurements import Measurement, cells
-from hwsim.latency.networks.calibrate_classes import ADDED, NOBODY_US, SYNCHRONOUS, Drawn, Rows, figures
-from hwsim.latency.networks.models import Found, NetworkModels, network_models, size_of
+from hwsim.latency.networks.calibrate_classes import ADDED, NOBODY_US, Drawn, Rows, figures
+from hwsim.latency.networks.models import SYNCHRONOUS, Found, NetworkModels, network_models, size_of
 from hwsim.latency.networks.work_classes import TERMS, WEIGHTS
 from hwsim.latency.simulator.table import Array
 
@@ -76,13 +77,16 @@ def calibrate(rows: Sequence[Measurement], gpu: Gpu, resolve: Resolve, models: N
     for row in rows:
         groups[f"{_RUNTIMES[row.runtime]}/{row.precision}/{row.layout}"].append(row)
     for key, some in sorted(groups.items()):
-        runtime, precision, layout = key.split("/")
+        runtime, precision = key.split("/")[:2]
         if precision not in gpu.native:
             skips[key, f"the device file has no {precision}"] += len(some)
             continue
-        part = _Part.of(some, gpu, known.find(gpu, runtime, precision, layout), resolve, skips)
-        if len(part.alone) + len(part.launched) + len(part.networks):
-            settings[key] = part.calibrated(known.transfer[size_of(gpu)], told)
+        taken = _Taken.of(some, gpu, runtime, resolve, skips)
+        if taken.rows:
+            best = _best(taken, gpu, key, known)
+            settings[key] = best.calibrated
+            for what, found in best.told.items():
+                told[what].append(found)
     if not settings:
         reasons = "; ".join(f"{what}: {why}" for what, why in list(skips)[:3])
         raise InputError("no row can be used", where="calibrate gpu", hint=reasons)
@@ -94,6 +98,20 @@ def calibrate(rows: Sequence[Measurement], gpu: Gpu, resolve: Resolve, models: N
     about = {"date": date.today().isoformat(), "rows": used, "sha256": digest}
     skipped = tuple({"what": what, "reason": why, "rows": n} for (what, why), n in skips.items())
     return Made(Calibration(gpu, settings, before, after, about), skipped)
+
+
+def _best(taken: _Taken, gpu: Gpu, key: str, known: NetworkModels) -> _Fitted:
+    """The calibration from the start that says most of rows left out; zero-shot times are those of `hwsim predict`."""
+    runtime, precision, layout = key.split("/")
+    nearest = known.find(gpu, runtime, precision, layout)
+    parts = [_Part.of(taken, gpu, layout, nearest)]
+    summed = known.from_kernels(gpu, runtime, precision)
+    if summed:
+        parts.append(_Part.of(taken, gpu, layout, summed))
+    made = [part.fitted(known.transfer[size_of(gpu)]) for part in parts if part]
+    serves = made[0] if nearest.exact or nearest.layout_only else made[-1]
+    best = min(made, key=lambda one: one.loss)
+    return replace(best, told={what: (us, serves.told[what][1], last) for what, (us, _, last) in best.told.items()})
 
 
 def _check(rows: Sequence[Measurement], gpu: Gpu) -> None:
@@ -108,8 +126,53 @@ def _check(rows: Sequence[Measurement], gpu: Gpu) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Taken:
+    """Rows of one runtime, precision and layout: single kernels, and networks with their kernels by kind of runtime."""
+
+    singles: tuple[Measurement, ...]
+    networks: tuple[tuple[Measurement, Mapping[str, Launches]], ...]
+    fused: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[Measurement], gpu: Gpu, runtime: str, resolve: Resolve, skips: Skips) -> _Taken:
+        singles = tuple(row for row in rows if row.shape is not None and row.runtime != "eager-queued")
+        fused = runtime != "eager"
+        kinds = ("eager", "compiled") if fused else ("eager",)
+        networks = []
+        for row in _one_protocol([row for row in rows if row.shape is None], skips):
+            try:
+                networks.append((row, {kind: resolve(row.name, kind) for kind in kinds}))
+            except HwsimError as error:
+                skips[row.name or "a network", str(error)] += 1
+        return cls(singles, tuple(networks), fused)
+
+    @property
+    def rows(self) -> int:
+        return len(self.singles) + len(self.networks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A calibration from one start; `loss` is the mean log error of what its fits did not see, networks first.
+
+    `told` holds measured times, zero-shot ones and those of fits that did not see a row, of `kernels` and `networks`.
+    """
+
+    calibrated: Calibrated
+    told: Mapping[str, tuple[Array, Array, Array]]
+
+    @property
+    def loss(self) -> float:
+        what = "networks" if "networks" in self.told else "kernels"
+        if what not in self.told:
+            return 0.0
+        measured, _, last = self.told[what]
+        return float(np.abs(np.log(measured / last)).mean())
+
+
+@dataclass(frozen=True, slots=True)
 class _Part:
-    """Rows of one runtime, precision and layout: kernels alone, kernels launched by an idle host, networks."""
+    """Rows as sums for one start: kernels alone, kernels launched by an idle host, networks."""
 
     gpu: Gpu
     found: Found
@@ -119,37 +182,42 @@ class _Part:
     ranges: dict[str, tuple[float, float]]
 
     @classmethod
-    def of(cls, rows: Sequence[Measurement], gpu: Gpu, found: Found, resolve: Resolve, skips: Skips) -> _Part:
-        singles = [row for row in rows if row.shape is not None and row.runtime != "eager-queued"]
+    def of(cls, taken: _Taken, gpu: Gpu, layout: str, found: Found) -> _Part | None:
+        """None where single kernels are to be summed and a kind of them was never measured."""
+
+        def sums(made: Launches, row: Measurement) -> Array | None:
+            if found.model.by_kernels:
+                return made.kernel_sums(gpu, row.batch, row.precision, layout)
+            return made.sums(gpu, row.batch, row.precision)
+
         kernels: dict[bool, list[tuple[Array, float, str]]] = {True: [], False: []}
-        for row in singles:
+        for row in taken.singles:
             assert row.shape is not None
-            sums = Launches.of([(row.operator, row.shape)]).sums(gpu, row.batch, row.precision)
-            sums[TERMS.index(WEIGHTS)] = 0.0
+            told = sums(Launches.of([(row.operator, row.shape)]), row)
+            if told is None:
+                return None
+            told[TERMS.index(WEIGHTS)] = 0.0
             alone = row.runtime != "eager" or _TRACED in row.source
-            kernels[alone].append((sums, row.latency_us, repr(row.shape)))
-        unfused = "eager" if not found.model.fused else "compiled"
-        networks, made = [], []
-        for row in _one_protocol([row for row in rows if row.shape is None], skips):
-            try:
-                launches = resolve(row.name, unfused)
-            except HwsimError as error:
-                skips[row.name or "a network", str(error)] += 1
-                continue
-            made.append((launches, row.batch))
-            networks.append((launches.sums(gpu, row.batch, row.precision), row.latency_us, row.name))
-        macs = [float(sum(s.macs * n for s, n in zip(m.shapes, m.counts, strict=True))) for m, _ in made]
+            kernels[alone].append((told, row.latency_us, repr(row.shape)))
+        kind = "compiled" if found.model.fused and taken.fused else "eager"
+        networks = []
+        for row, made in taken.networks:
+            told = sums(made[kind], row)
+            if told is None:
+                return None
+            networks.append((told, row.latency_us, row.name))
         spans = {
-            "macs": macs,
-            "batch": [float(n) for _, n in made],
-            "launches": [float(m.counts.sum()) for m, _ in made],
+            "macs": [_macs(made[kind]) for _, made in taken.networks],
+            "batch": [float(row.batch) for row, _ in taken.networks],
+            "launches": [float(made[kind].counts.sum()) for _, made in taken.networks],
         }
         ranges = {name: (min(values), max(values)) if values else _ANY for name, values in spans.items()}
         return cls(gpu, found, Rows.of(kernels[True]), Rows.of(kernels[False]), Rows.of(networks), ranges)
 
-    def calibrated(self, transfer: Errors, told: dict[str, list[tuple[Array, Array, Array]]]) -> Calibrated:
-        """Fit; `told` is given measured times, zero-shot ones and those of fits that did not see a row."""
+    def fitted(self, transfer: Errors) -> _Fitted:
+        """Fit; the errors are `transfer` where too few networks were measured to tell."""
         drawn = Drawn(self.found.model, self.gpu.architecture in SYNCHRONOUS)
+        told: dict[str, tuple[Array, Array, Array]] = {}
         shown = self.launched if len(self.launched) else self.alone
         kernels = drawn.kernels(self.alone, self.launched)[1]
         errors = None
@@ -158,24 +226,29 @@ class _Part:
                 drawn.start, overlap=ADDED, host_us=drawn.start.host_us if len(self.launched) else NOBODY_US
             )
             last = drawn.kernels_left_out(self.alone, self.launched)
-            told["kernels"].append((shown.latency_us, start.network_us(shown.sums), last))
+            told["kernels"] = (shown.latency_us, start.network_us(shown.sums), last)
             errors = _errors(np.log(shown.latency_us / last), shown.group)
         factors = replace(drawn.start, factors=kernels.factors)
         if drawn.synchronous:
             factors = replace(factors, host_us=kernels.host_us, overlap=ADDED)
+        own = self.found.model.spread if self.found.model.by_kernels else None
         spread, names = None, self.networks.names
         if names:
             last = drawn.networks_left_out(self.networks, factors)
             first = self.found.model.network_us(self.networks.sums)
-            told["networks"].append((self.networks.latency_us, first, last))
+            told["networks"] = (self.networks.latency_us, first, last)
             spread = _errors(np.log(self.networks.latency_us / last), self.networks.group)
-        spread = spread or transfer
+        spread = spread or (own if isinstance(own, Errors) else transfer)
         network = replace(
             drawn.networks(self.networks, factors),
             stack="calibrated", spread=spread, ranges=self.ranges, families=names, networks=len(self.networks),
             coverage=spread.coverage,
         )  # fmt: skip
-        return Calibrated(network, kernels if errors else None, errors)
+        return _Fitted(Calibrated(network, kernels if errors else None, errors), told)
+
+
+def _macs(made: Launches) -> float:
+    return float(sum(s.macs * n for s, n in zip(made.shapes, made.counts, strict=True)))
 
 
 def _errors(residual: Array, group: NDArray[np.str_]) -> Errors | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import exp, isnan, log
@@ -22,6 +22,7 @@ from hwsim.latency.errors import NOMINAL_COVERAGE, Errors, chip_of
 from hwsim.latency.kernels import Kernel, kernels
 from hwsim.latency.learned.experts import kernel_errors
 from hwsim.latency.networks.class_model import ClassModel
+from hwsim.latency.networks.kernel_sums import kernel_works
 from hwsim.latency.networks.models import Found, NetworkModels, network_models
 from hwsim.latency.networks.network_model import STRANGE
 from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, NetworkTable, Work
@@ -43,6 +44,7 @@ class Plan:
     ----------
     launched : kernels that the runtime launches, shown to the user; `priced` those that the model prices, each of which
         belongs to the launched one that `owner` says; `table` holds them at batch 1.
+    works : by batch, of what experts say of the kernels, where their sum serves; `nearest` tells then what bounds them.
     """
 
     workload: Workload
@@ -54,7 +56,9 @@ class Plan:
     owner: tuple[int, ...]
     table: NetworkTable
     found: Found
+    nearest: ClassModel
     models: NetworkModels
+    works: Mapping[int, Work]
     calibrated: Calibrated | None = None
 
 
@@ -115,7 +119,7 @@ def predict(
     gpu = find_device(device) if isinstance(device, str) else device
     _check(gpu, batches, precision, deadline_us, layout)
     choice, notes = _precisions(workload, gpu, precision, assignment)
-    plan = _plan(workload, gpu, runtime, layout, choice, int(batches[0]), calibration)
+    plan = _plan(workload, gpu, runtime, layout, choice, [int(b) for b in batches], calibration)
     used = sorted({k.precision for k in plan.launched})
     label = used[0] if len(used) == 1 else "mixed"
     results = tuple(_at_batch(plan, int(b), deadline_us) for b in batches)
@@ -132,7 +136,7 @@ def _plan(
     runtime: str,
     layout: str,
     choice: dict[str, str] | str,
-    batch: int,
+    batches: Sequence[int],
     calibration: Calibration | None,
 ) -> Plan:
     launched = kernels(workload, runtime, choice)
@@ -146,13 +150,38 @@ def _plan(
     unfused = launched if runtime == "eager" else kernels(workload, "eager", choice)
     table = NetworkTable.of(unfused)
     own = calibration.find(gpu, runtime, main, layout) if calibration else None
-    found = own[0] if own else models.find(gpu, runtime, main, layout, table.work(gpu, batch).sums())
+    nearest = models.find(gpu, runtime, main, layout, table.work(gpu, batches[0]).sums())
+    found, works = _served(own[0] if own else nearest, nearest, models, table, (gpu, runtime, main, layout), batches)
     priced = launched if found.model.fused or runtime == "eager" else unfused
     table = table if priced is unfused else NetworkTable.of(priced)
     index = {name: i for i, k in enumerate(launched) for name in k.layers}
     owner = tuple(index[k.name] for k in priced)
     calibrated = own[1] if own else None
-    return Plan(workload, gpu, runtime, layout, launched, priced, owner, table, found, models, calibrated)
+    return Plan(
+        workload, gpu, runtime, layout, launched, priced, owner, table, found, nearest.model.classes, models, works,
+        calibrated,
+    )  # fmt: skip
+
+
+def _served(
+    found: Found,
+    nearest: Found,
+    models: NetworkModels,
+    table: NetworkTable,
+    asked: tuple[Gpu, str, str, str],
+    batches: Sequence[int],
+) -> tuple[Found, Mapping[int, Work]]:
+    """What serves a question, with the work by experts where it is a sum of single kernels.
+
+    Networks measured for the question come first, then single kernels, then networks of another device.
+    """
+    gpu, runtime, precision, layout = asked
+    if not (found.model.by_kernels or found.exact or found.layout_only):
+        found = models.from_kernels(gpu, runtime, precision) or found
+    if not found.model.by_kernels:
+        return found, {}
+    works = kernel_works(table, gpu, layout, batches)
+    return (nearest, {}) if works is None else (found, works)
 
 
 def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency:
@@ -198,8 +227,10 @@ def _single(plan: Plan, batch: int) -> Timed | None:
 
 def _calibrated(plan: Plan, batch: int, classes: ClassModel, errors: Errors) -> Timed:
     """A kernel by itself, by the kernels that the device was calibrated on; their weights are converted by nobody."""
-    work = replace(plan.table.work(plan.gpu, batch), weights_us=np.zeros(len(plan.priced)))
-    return Timed(classes.kernel_us(work), _bounds(work, classes), errors, "kernel", False)
+    ruled = plan.table.work(plan.gpu, batch)
+    work = replace(plan.works.get(batch, ruled), weights_us=np.zeros(len(plan.priced)))
+    bounds = _bounds(ruled, plan.nearest if plan.works else classes)
+    return Timed(classes.kernel_us(work), bounds, errors, "kernel", False)
 
 
 def _bounds(work: Work, classes: ClassModel) -> tuple[Literal["compute", "memory", "launch"], ...]:
@@ -214,18 +245,19 @@ def _bounds(work: Work, classes: ClassModel) -> tuple[Literal["compute", "memory
 def _network(plan: Plan, batch: int) -> Timed:
     """The priced kernels as a network."""
     model = plan.found.model
-    work = plan.table.work(plan.gpu, batch)
+    ruled = plan.table.work(plan.gpu, batch)
+    work = plan.works.get(batch, ruled)
     sums = work.sums()[None, :]
     forecast = model.forecast(sums)
     times = model.classes.kernel_us(work) * float(forecast.ratio[0])
-    bounds = _bounds(work, model.classes)
+    bounds = _bounds(ruled, plan.nearest if model.by_kernels else model.classes)
     values = tuple(float(v) for v in forecast.log_quantiles[0])
     errors = Errors(forecast.levels, values, model.coverage, model.families)
     outside = _outside(plan, batch, float(forecast.distance[0]), sums[0])
     strange = outside or not plan.found.exact
     if plan.found.layout_only:
         errors = errors.around_zero().wider(plan.models.transfer["layout"])
-    elif not plan.found.exact:
+    elif not plan.found.exact and not model.by_kernels:
         errors = plan.models.transfer_of(plan.gpu)
     if outside:
         errors = errors.around_zero().wider(plan.models.transfer_of(plan.gpu))
@@ -311,10 +343,13 @@ def _notes(plan: Plan, precision: str, strange: bool) -> tuple[str, ...]:
         card = f"{gpu.name}, {runtime}, {precision}" if chip_of(gpu) else f"{gpu.name} ({runtime}, {precision})"
         if plan.found.layout_only:
             told = "interval widened by what the other layout changed on two cards"
+        elif model.by_kernels:
+            told = f"interval from the errors of {model.families} devices and precisions predicted that way"
         else:
             groups = plan.models.transfer_of(gpu).groups
             told = f"interval from the errors of {groups} devices and runtimes predicted that way"
-        notes.append(f"no measured networks for {card}, {plan.layout}: those of {plan.found.key} serve, {told}")
+        serve = "sums of its single kernels" if model.by_kernels else f"those of {plan.found.key}"
+        notes.append(f"no measured networks for {card}, {plan.layout}: {serve} serve, {told}")
     elif strange:
         notes.append("outside the sizes, batches or kinds of network that were measured here: the interval is widened")
     if plan.found.exact and model.networks < FEW_NETWORKS:

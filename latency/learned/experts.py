@@ -19,7 +19,7 @@ from hwsim.latency.store import read
 
 Bound = Literal["compute", "memory", "launch"]
 PATH = Path(__file__).parent.parent / "data" / "experts.npz"
-_SAME = {"v100": "v100-pcie"}  # eager kernels of the V100 were measured on its PCIe card
+SAME_KERNELS = {"v100": "v100-pcie"}  # eager kernels of the V100 were measured on its PCIe card
 _STRANGE = 0.25  # log ratio beyond the training rows from which a kernel is out of domain
 
 
@@ -63,7 +63,7 @@ def kernel_errors(
     expert = known.find(runtime, kernel.kind, kernel.precision)
     if expert is None:
         return None
-    setting = Setting(gpu, _SAME.get(chip, chip) if runtime == "eager" else chip, kernel.precision, layout)
+    setting = Setting(gpu, SAME_KERNELS.get(chip, chip) if runtime == "eager" else chip, kernel.precision, layout)
     table = table_of([kernel.shape], batch, kernel.precision)
     found = expert.predict(table, setting)
     label = label_of(setting, kernel.kind)

@@ -14,7 +14,8 @@ import numpy as np
 from hwsim.core.devices import Gpu
 from hwsim.core.errors import InputError, MissingToolError
 from hwsim.latency.kernels import kernels
-from hwsim.latency.networks.work_classes import Work, work_class, work_of
+from hwsim.latency.networks.kernel_sums import gpu_us
+from hwsim.latency.networks.work_classes import Work, timed_work, work_class, work_of
 from hwsim.latency.published import nasbench201, ofa_mobilenet_v3, published
 from hwsim.latency.shapes import CLASSES, KernelShape
 from hwsim.latency.simulator.table import Array, table_of
@@ -47,6 +48,16 @@ class Launches:
     def sums(self, gpu: Gpu, batch: int, precision: str) -> Array:
         """What a class model is fitted on."""
         return self.work(gpu, batch, precision).sums(self.counts)
+
+    def kernel_sums(self, gpu: Gpu, batch: int, precision: str, layout: str) -> Array | None:
+        """The same of times by the experts of single kernels; None where a kind of kernel was never measured."""
+        table = table_of(self.shapes, batch, precision)
+        times = gpu_us(table, [precision] * len(table), gpu, layout)
+        if times is None:
+            return None
+        classes = [work_class(o, s) for o, s in zip(self.operators, self.shapes, strict=True)]
+        weights = table.weight_elements * table.width_bytes / (gpu.dram_gbps_spec * 1e3)
+        return timed_work(times, classes, weights).sums(self.counts)
 
 
 @cache

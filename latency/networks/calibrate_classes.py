@@ -14,7 +14,6 @@ from hwsim.latency.networks.network_model import NetworkModel
 from hwsim.latency.networks.work_classes import TERMS
 from hwsim.latency.simulator.table import Array
 
-SYNCHRONOUS = ("x86_64", "AMD64", "aarch64", "arm64")  # architectures whose host computes: nothing overlaps
 ADDED = 1.001  # an exponent q by which the times of host and device add up
 _OF_KERNELS = (0.1, 0.3, 1.0)  # how far factors may go each by itself, from least
 _OF_NETWORKS = (0.02, 0.1, 0.3, 1.0)

@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from hwsim.latency.measured.own_rows import own_networks
 from hwsim.latency.measured.tables import gpus
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_classes import Prior
+from hwsim.latency.networks.fit_kernel_sums import fit_kernel_sums
 from hwsim.latency.networks.fit_network import LEAST_FAMILY, MANY, LeftOut, NetworkSet, fit_network, models_left_out
 from hwsim.latency.networks.models import PAIR, PATH, NetworkModels, size_of
 from hwsim.latency.networks.network_model import LABEL, NetworkModel, with_distance
@@ -52,6 +54,7 @@ _TEACHERS = {  # sets whose factors are the prior of smaller ones
     "fp32": ("v100/eager/fp32/nchw/once-for-all", "h200/eager/fp32/nhwc"),
 }
 _TABLES = ("help_ofa_mbv3_latency_ms", "jetson_models", "nvidia_dle_inference", "timm_infer")
+_SUMMED = 150  # rows of a set that sums of single kernels are fitted on, at most twice as many
 _PLAIN_SD, _TAUGHT_SD = 0.8, 0.4
 _SANE = 1.5  # logarithms from the plain prior
 Sets = dict[tuple[str, str], list[NetworkRow]]
@@ -77,6 +80,23 @@ class Tables:
         if key not in self._sums:
             self._sums[key] = self.launches(row).sums(self.gpus[key[1]], row.batch, row.precision)
         return self._sums[key]
+
+    @cached_property
+    def kernel_sets(self) -> dict[tuple[str, str], NetworkSet]:
+        """Some rows of every eager set of server cards and desktops with sums by the experts of single kernels."""
+        found = {}
+        for (key, stack), rows in self.sets.items():
+            device, runtime, precision, layout = key.split("/")
+            gpu = self.gpus[device]
+            if runtime != "eager" or size_of(gpu) == "small":
+                continue
+            some = rows[:: max(1, len(rows) // _SUMMED)]
+            sums = [self.launches(row).kernel_sums(gpu, row.batch, precision, layout) for row in some]
+            served = [(row, s) for row, s in zip(some, sums, strict=True) if s is not None]
+            if served:
+                data = self.data([row for row, _ in served])
+                found[key, stack] = replace(data, sums=np.array([s for _, s in served]))
+        return found
 
     def launches(self, row: NetworkRow) -> Launches:
         return self._launches[row.network]
@@ -148,9 +168,11 @@ def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
             models[name], classes[name], seen[name] = model, model.classes, np.isin(TERMS, model.seen)
         if progress:
             progress(f"{key}, {stack}")
-    bare = NetworkModels(models, {}, scores, {})
+    launch_us = {name: gpu.launch_us["eager"] for name, gpu in tables.gpus.items()}
+    sums, summed = fit_kernel_sums(tables.kernel_sets, launch_us)
+    bare = NetworkModels(models, {}, sums, scores, {})
     transfer, more = transfer_errors(tables, bare)
-    return replace(bare, transfer=transfer, scores=scores | more)
+    return replace(bare, transfer=transfer, scores=scores | more | summed)
 
 
 def _ships(tables: Tables, key: str, stack: str) -> bool:
@@ -256,7 +278,10 @@ def about(folder: Path) -> dict[str, Any]:
 def main(folder: Path) -> None:
     """Fit and write."""
     made = fit_all(Tables(folder), lambda text: sys.stderr.write(text + "\n"))
-    write(PATH, {name: getattr(made, name) for name in ("models", "transfer", "scores")} | {"about": about(folder)})
+    write(
+        PATH,
+        {name: getattr(made, name) for name in ("models", "transfer", "sums", "scores")} | {"about": about(folder)},
+    )
 
 
 if __name__ == "__main__":

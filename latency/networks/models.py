@@ -14,12 +14,14 @@ from hwsim.core.devices import Gpu
 from hwsim.latency.catalog import devices
 from hwsim.latency.errors import Errors, chip_of
 from hwsim.latency.networks.network_model import NetworkModel
-from hwsim.latency.networks.work_classes import TERMS
+from hwsim.latency.networks.work_classes import LAUNCHES, TERMS
 from hwsim.latency.simulator.table import Array
 from hwsim.latency.store import read
 
 PATH = Path(__file__).parent.parent / "data" / "networks.npz"
 PAIR = ("rtx4090/compiled/fp16/nchw", "rtx4090/eager/fp16/nchw")  # the same card, stack and networks, both ways
+SYNCHRONOUS = ("x86_64", "AMD64", "aarch64", "arm64")  # architectures whose host computes: nothing overlaps
+_LAUNCHES = TERMS.index(LAUNCHES)
 _MOVES = np.array([name.endswith(":memory") for name in TERMS])
 _ALIKE = 5.0  # distance up to which a network is one of a search space
 _MOST, _LEAST = 2.0, 0.02  # limits on what compiling is believed to change
@@ -49,11 +51,13 @@ class NetworkModels:
     ----------
     transfer : errors of questions answered by another device's or runtime's model: of `server` cards and desktops, and
         of `small` devices; and of one `layout` answered by the model of the other.
+    sums : models of networks as sums of single kernels, by precision; host and gap are shares of a device's launch.
     scores : figures on networks left out, by key and kind of split; `about` their provenance.
     """
 
     models: Mapping[str, NetworkModel]
     transfer: Mapping[str, Errors]
+    sums: Mapping[str, NetworkModel]
     scores: Mapping[str, Mapping[str, float]]
     about: Mapping[str, Any]
 
@@ -83,6 +87,21 @@ class NetworkModels:
         if key.rpartition("/")[0] == wanted.rpartition("/")[0]:
             return Found(model, key, False, layout_only=True)
         return Found(replace(model, classes=replace(model.classes, host_us=host)), key, False)
+
+    def from_kernels(self, gpu: Gpu, runtime: str, precision: str) -> Found | None:
+        """The model of sums of single kernels, for a device whose networks were not measured; None where none serves.
+
+        Experts know eager kernels of server cards and desktops.
+        """
+        family = "fp32" if precision in ("fp32", "tf32") else "fp16"
+        model = self.sums.get(family)
+        if model is None or runtime != "eager" or gpu.architecture in SYNCHRONOUS or size_of(gpu) == "small":
+            return None
+        launch = gpu.launch_us[runtime]
+        factors = model.classes.factors.copy()
+        factors[_LAUNCHES] *= launch
+        classes = replace(model.classes, factors=factors, host_us=model.classes.host_us * launch)
+        return Found(replace(model, classes=classes), f"single kernels, {family}", False)
 
     def transfer_of(self, gpu: Gpu) -> Errors:
         """Errors of questions about a device that another one's model answers."""
@@ -129,7 +148,7 @@ _SMALL = frozenset({"tx2", "orin", "JetsonNano", "JetsonAGXXavier"})
 def network_models(path: Path = PATH) -> NetworkModels:
     """Read the file."""
     kinds = {
-        "models": dict[str, NetworkModel], "transfer": dict[str, Errors], "scores": dict[str, dict[str, float]],
-        "about": dict[str, Any],
+        "models": dict[str, NetworkModel], "transfer": dict[str, Errors], "sums": dict[str, NetworkModel],
+        "scores": dict[str, dict[str, float]], "about": dict[str, Any],
     }  # fmt: skip
     return NetworkModels(**read(path, kinds))

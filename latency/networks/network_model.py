@@ -58,6 +58,7 @@ class NetworkModel:
     lateness : probabilities of missing a deadline, where many networks were measured.
     fused : whether it was fitted on fused kernels.
     coverage : share of held-out measurements that 90 % intervals held.
+    by_kernels : whether its sums are of times by the experts of single kernels (kernel_sums.py).
     """
 
     stack: str
@@ -72,6 +73,7 @@ class NetworkModel:
     lateness: Lateness | None
     fused: bool
     coverage: float
+    by_kernels: bool = False
 
     def forecast(self, sums: Array) -> NetworkForecast:
         """Corrections and quantiles of networks given as sums over `TERMS`."""

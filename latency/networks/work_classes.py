@@ -108,16 +108,25 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class NetworkTable:
-    """Kernels of a network at batch 1, with what does not depend on the batch."""
+    """Kernels of a network at batch 1, with what does not depend on the batch.
+
+    Attributes
+    ----------
+    same : of every kernel the first one of its shape and precision.
+    """
 
     table: KernelTable
     classes: tuple[str, ...]
     precisions: tuple[str, ...]
+    same: NDArray[np.int64]
 
     @classmethod
     def of(cls, made: Sequence[Kernel]) -> NetworkTable:
         table = table_of([k.shape for k in made], 1, [k.precision for k in made])
-        return cls(table, tuple(work_class(k.operator, k.shape) for k in made), tuple(k.precision for k in made))
+        first: dict[tuple[KernelShape, str], int] = {}
+        same = np.array([first.setdefault((k.shape, k.precision), i) for i, k in enumerate(made)], dtype=np.int64)
+        classes = tuple(work_class(k.operator, k.shape) for k in made)
+        return cls(table, classes, tuple(k.precision for k in made), same)
 
     def work(self, gpu: Gpu, batch: int) -> Work:
         """Ideal times at a batch size on a GPU."""
@@ -128,6 +137,13 @@ class NetworkTable:
 def network_work(made: Sequence[Kernel], gpu: Gpu, batch: int) -> Work:
     """The kernels of a network at a batch size on a GPU."""
     return NetworkTable.of(made).work(gpu, batch)
+
+
+def timed_work(kernel_us: Array, classes: Sequence[str], weights_us: Array) -> Work:
+    """Kernels whose times are known as they are: in place of ideal times all of it counts as `:memory`."""
+    memory_term = np.array([_TERM[f"{name}:memory"] for name in classes], dtype=np.int64)
+    none = np.zeros(len(kernel_us))
+    return Work(none, kernel_us, np.full(len(kernel_us), -1), memory_term, weights_us)
 
 
 def work_of(table: KernelTable, classes: Sequence[str], gpu: Gpu, peak_tflops: Array) -> Work:

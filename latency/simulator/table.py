@@ -88,6 +88,11 @@ class KernelTable:
         return (self.read_elements + self.write_elements + self.weight_elements) * self.width_bytes
 
 
+def stacked(tables: Sequence[KernelTable]) -> KernelTable:
+    """The rows of several tables, one after another."""
+    return KernelTable(*(np.concatenate([getattr(t, f.name) for t in tables]) for f in fields(KernelTable)))
+
+
 def table_of(
     shapes: Sequence[KernelShape], images: int | Sequence[int] | NDArray[np.int64], precisions: str | Sequence[str]
 ) -> KernelTable:

@@ -38,7 +38,7 @@ def _own_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     classes = ClassModel(np.exp(Prior.plain(9.0).centre[: len(TERMS)]), 9.0, 4.0)
     model = NetworkModel("s", classes, None, None, errors, spans, 9, 99, TERMS, None, False, 0.9)
     transfer = dict.fromkeys(("server", "small", "layout"), errors)
-    models = NetworkModels({"v100/eager/fp32/nchw": model}, transfer, {}, {})
+    models = NetworkModels({"v100/eager/fp32/nchw": model}, transfer, {}, {}, {})
     for module in ("calibrate", "predict"):
         monkeypatch.setattr(import_module(f"hwsim.latency.{module}"), "network_models", lambda: models)
 

@@ -42,7 +42,7 @@ def models() -> NetworkModels:
     spans = {"macs": (0.0, 1e15), "batch": (1.0, 64.0), "launches": (1.0, 5000.0)}
     model = NetworkModel("s", plain(), None, None, TRANSFER, spans, 9, 99, TERMS, None, False, 0.9)
     transfer = dict.fromkeys(("server", "small", "layout"), TRANSFER)
-    return NetworkModels({"v100/eager/fp32/nchw": model, "rtx4090/eager/fp16/nchw": model}, transfer, {}, {})
+    return NetworkModels({"v100/eager/fp32/nchw": model, "rtx4090/eager/fp16/nchw": model}, transfer, {}, {}, {})
 
 
 def start() -> ClassModel:

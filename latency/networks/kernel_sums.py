@@ -1,0 +1,65 @@
+"""Networks as sums over what experts say of each kernel: for devices whose networks nobody measured.
+
+    GPU    G = sum over kernels (factor of the class x time on the GPU by the expert + a gap)
+    host   H = launches x share x the device's cost of a launch
+    time   T = (G^q + H^q)^(1/q)
+
+Factors are near 1: those of all devices with measured networks together, each of which is left out to find the errors
+(fit_kernel_sums.py). Experts know single kernels of eager runtimes on a few GPUs, and of others their rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hwsim.core.devices import Gpu
+from hwsim.latency.catalog import devices
+from hwsim.latency.errors import chip_of
+from hwsim.latency.learned.expert import Expert, Setting
+from hwsim.latency.learned.experts import SAME_KERNELS, experts
+from hwsim.latency.networks.work_classes import NetworkTable, Work, timed_work
+from hwsim.latency.shapes import CLASSES
+from hwsim.latency.simulator.table import Array, KernelTable, stacked
+
+RUNTIME = "eager"
+_LIKE = {"bf16": "fp16"}  # a precision whose kernels were not measured, and one that runs at the same rates
+
+
+def kernel_works(network: NetworkTable, gpu: Gpu, layout: str, batches: Sequence[int]) -> Mapping[int, Work] | None:
+    """Work at every batch size by the experts of eager kernels; None where a kind of kernel was never measured."""
+    first = np.unique(network.same)
+    position = np.searchsorted(first, network.same)
+    precisions = [network.precisions[i] for i in first]
+    alike = network.table[first]
+    tables = [alike.at_batch(batch) for batch in batches]
+    found = gpu_us(stacked(tables), precisions * len(batches), gpu, layout)
+    if found is None:
+        return None
+    times = found.reshape(len(batches), len(first))[:, position]
+    weights = network.table.weight_elements * network.table.width_bytes / (gpu.dram_gbps_spec * 1e3)
+    return {b: timed_work(us, network.classes, weights) for b, us in zip(batches, times, strict=True)}
+
+
+def gpu_us(table: KernelTable, precisions: Sequence[str], gpu: Gpu, layout: str) -> Array | None:
+    """Time of every kernel on the GPU alone, in microseconds; None where a kind was never measured."""
+    known = np.array([_LIKE.get(p, p) for p in precisions])
+    found = np.full(len(table), np.nan)
+    for precision in np.unique(known):
+        setting = Setting(gpu, _device_of(gpu), str(precision), layout)
+        for expert in experts().experts.values():
+            rows = _served(expert, str(precision))[table.kind] & (known == precision)
+            if expert.runtime == RUNTIME and rows.any():
+                found[rows] = expert.gpu_us(table[rows], setting)
+    return None if np.isnan(found).any() else found
+
+
+def _device_of(gpu: Gpu) -> str:
+    """The device whose single kernels are those of this one; empty for a changed file of a shipped one."""
+    chip = chip_of(gpu)
+    return SAME_KERNELS.get(chip, chip) if chip or gpu.name in devices() else gpu.name
+
+
+def _served(expert: Expert, precision: str) -> Array:
+    return np.array([kind in expert.kinds and expert.serves(kind, precision) for kind in CLASSES])
