@@ -257,7 +257,7 @@ def _network(plan: Plan, batch: int) -> Timed:
     strange = outside or not plan.found.exact
     if plan.found.layout_only:
         errors = errors.around_zero().wider(plan.models.transfer["layout"])
-    elif not plan.found.exact and not model.by_kernels:
+    elif not (plan.found.exact or (model.by_kernels and plan.runtime == "eager")):
         errors = plan.models.transfer_of(plan.gpu)
     if outside:
         errors = errors.around_zero().wider(plan.models.transfer_of(plan.gpu))
@@ -343,7 +343,7 @@ def _notes(plan: Plan, precision: str, strange: bool) -> tuple[str, ...]:
         card = f"{gpu.name}, {runtime}, {precision}" if chip_of(gpu) else f"{gpu.name} ({runtime}, {precision})"
         if plan.found.layout_only:
             told = "interval widened by what the other layout changed on two cards"
-        elif model.by_kernels:
+        elif model.by_kernels and runtime == "eager":
             told = f"interval from the errors of {model.families} devices and precisions predicted that way"
         else:
             groups = plan.models.transfer_of(gpu).groups

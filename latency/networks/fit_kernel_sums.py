@@ -76,8 +76,8 @@ def _model(sets: Mapping[Key, NetworkSet], name: str, classes: ClassModel, error
         for what, found in columns.items()
     }
     return NetworkModel(
-        "sums of single kernels", classes, None, None, errors, ranges, errors.groups, sum(len(d.macs) for d in mine), TERMS,
-        None, False, errors.coverage, by_kernels=True,
+        "sums of single kernels", classes, None, None, errors, ranges, errors.groups,
+        sum(len(d.macs) for d in mine), TERMS, None, False, errors.coverage, by_kernels=True,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from hwsim.core.devices import Gpu
 from hwsim.latency.catalog import devices
 from hwsim.latency.errors import Errors, chip_of
 from hwsim.latency.networks.network_model import NetworkModel
-from hwsim.latency.networks.work_classes import LAUNCHES, TERMS
+from hwsim.latency.networks.work_classes import LAUNCHES, MOVES, TERMS
 from hwsim.latency.simulator.table import Array
 from hwsim.latency.store import read
 
@@ -23,6 +23,7 @@ PAIR = ("rtx4090/compiled/fp16/nchw", "rtx4090/eager/fp16/nchw")  # the same car
 SYNCHRONOUS = ("x86_64", "AMD64", "aarch64", "arm64")  # architectures whose host computes: nothing overlaps
 _LAUNCHES = TERMS.index(LAUNCHES)
 _MOVES = np.array([name.endswith(":memory") for name in TERMS])
+_ONLY_MOVES = np.array([name.endswith(":memory") and name.partition(":")[0] in MOVES for name in TERMS])
 _ALIKE = 5.0  # distance up to which a network is one of a search space
 _MOST, _LEAST = 2.0, 0.02  # limits on what compiling is believed to change
 
@@ -91,14 +92,20 @@ class NetworkModels:
     def from_kernels(self, gpu: Gpu, runtime: str, precision: str) -> Found | None:
         """The model of sums of single kernels, for a device whose networks were not measured; None where none serves.
 
-        Experts know eager kernels of server cards and desktops.
+        Experts know eager kernels of server cards and desktops; what compiling saves of element-wise operators and the
+        like is taken from the card that was measured both ways.
         """
         family = "fp32" if precision in ("fp32", "tf32") else "fp16"
         model = self.sums.get(family)
-        if model is None or runtime != "eager" or gpu.architecture in SYNCHRONOUS or size_of(gpu) == "small":
+        both = runtime == "compiled" and all(key in self.models for key in PAIR)
+        if model is None or not (both or runtime == "eager"):
+            return None
+        if gpu.architecture in SYNCHRONOUS or size_of(gpu) == "small":
             return None
         launch = gpu.launch_us[runtime]
         factors = model.classes.factors.copy()
+        if both:
+            factors *= np.where(_ONLY_MOVES, self._change(), 1.0)
         factors[_LAUNCHES] *= launch
         classes = replace(model.classes, factors=factors, host_us=model.classes.host_us * launch)
         return Found(replace(model, classes=classes), f"single kernels, {family}", False)
@@ -109,9 +116,13 @@ class NetworkModels:
 
     def _compiled(self, model: NetworkModel) -> NetworkModel:
         """An eager model with what compiling changed on the card where both were measured."""
-        fused, plain = (self.models[key].classes.factors for key in PAIR)
-        change = np.where(_MOVES, np.clip(fused / plain, _LEAST, _MOST), 1.0)
+        change = np.where(_MOVES, self._change(), 1.0)
         return replace(model, classes=replace(model.classes, factors=model.classes.factors * change))
+
+    def _change(self) -> Array:
+        """What compiling made of every factor on that card."""
+        fused, plain = (self.models[key].classes.factors for key in PAIR)
+        return np.clip(fused / plain, _LEAST, _MOST)
 
 
 def _host_share(model: NetworkModel, key: str) -> float:

@@ -1,10 +1,11 @@
 """Scores of the latency predictor on measurements that its fits did not see, beside baselines on the same rows.
 
-    HWSIM_SHARED=FOLDER python tests/benchmarks/latency_scores.py [kernels|devices|networks]
+    HWSIM_SHARED=FOLDER python tests/benchmarks/latency_scores.py [kernels|devices|networks|transformers]
 
 Kernels: shapes of folds 8 and 9 (`fold` below), predicted by the shipped experts; baselines are fitted on folds 0 to
 7 of the same rows. Networks: models of folds 8 and 9, and whole families left out, predicted by fits that did not see
-them; `networks` therefore takes minutes. Baselines, a device each: a line in multiply-accumulates, the datasheet's
+them; `networks` therefore takes minutes. `transformers`: BERT-Large and GPT2-Large, measured whole by others, as sums of their kernels by the shipped experts;
+the H100 and L4 among them were never measured in kernels. Baselines, a device each: a line in multiply-accumulates, the datasheet's
 roofline, and scikit-learn's boosting on the logarithms of the same numbers that a user has.
 """
 
@@ -30,6 +31,7 @@ from hwsim.latency.learned.steady import steady_samples
 from hwsim.latency.learned.transfer import without_device
 from hwsim.latency.measured.kernel_rows import neusight_convolutions
 from hwsim.latency.measured.tables import data_folder, gpus
+from hwsim.latency.measured.transformers import transformer_rows
 from hwsim.latency.networks.fit_all import Tables, model_of
 from hwsim.latency.networks.fit_classes import Prior
 from hwsim.latency.networks.fit_network import NetworkSet, _fit
@@ -59,6 +61,9 @@ def main(arguments: list[str]) -> None:
     if not arguments or "devices" in arguments:
         for name, found in devices(folder):
             line(name, found)
+    if not arguments or "transformers" in arguments:
+        for name, found in transformers(folder):
+            line(name, found)
     if not arguments or "networks" in arguments:
         for name, found in networks(folder):
             line(name, found)
@@ -87,18 +92,47 @@ def kernels(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def devices(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """Products on a device that floors, offsets and trees do not know, on the folds that nothing knows."""
+    """Products on a chip that floors, offsets and trees do not know, on the folds that nothing knows.
+
+    All boards and tables of the chip are left out; rows of a benchmark without a runtime are not scored.
+    """
     plan = next(plan for plan in PLANS if plan.name == "eager products")
     expert = experts().experts[plan.name]
     everything = samples(plan, folder, gpus(folder))
-    for device in sorted({s.setting.device for s in everything}):
-        others = [s[s.fold < 8] for s in everything if s.setting.device != device]
+    for chip in sorted({s.chip for s in everything if s.hosted}):
+        others = [s[s.fold < 8] for s in everything if s.chip != chip]
         blind = without_device(expert, others)
         blind = replace(blind, spread=replace(blind.spread, transfer=expert.spread.transfer))
-        for sample in (s[s.fold >= 8] for s in everything if s.setting.device == device):
+        for sample in (s[s.fold >= 8] for s in everything if s.chip == chip and s.hosted):
             for kind in np.unique(sample.table.kind):
                 of_kind = sample[sample.table.kind == kind]
-                yield f"left out: {device} {of_kind.setting.precision} {CLASSES[kind]}", figures(blind, of_kind)
+                yield (
+                    f"left out: {sample.setting.device} {of_kind.setting.precision} {CLASSES[kind]}",
+                    figures(blind, of_kind),
+                )
+
+
+def transformers(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Whole transformers by device, beside a roofline."""
+    cards = gpus(folder)
+    by_device: dict[str, list[tuple[float, float, float, bool]]] = {}
+    for row in transformer_rows(folder):
+        gpu = cards[row.device]
+        found = network_models().from_kernels(gpu, "eager", "fp32")
+        sums = row.launches.kernel_sums(gpu, row.batch, "fp32", "nchw")
+        assert found is not None and sums is not None
+        time = float(found.model.network_us(sums[None, :])[0])
+        ideal = row.launches.work(gpu, row.batch, "fp32")
+        roof = float(np.maximum(ideal.compute_us, ideal.memory_us) @ row.launches.counts)
+        errors = found.model.forecast(sums[None, :]).log_quantiles[0]
+        low, high = (np.interp(level, found.model.spread.levels, errors) for level in (0.05, 0.95))
+        inside = low <= np.log(row.latency_us / time) <= high
+        by_device.setdefault(row.device, []).append((row.latency_us, time, roof, bool(inside)))
+    for device, rows in by_device.items():
+        measured, time, roof, inside = np.array(rows).T
+        yield f"transformers {device}, roofline", score(np.log(measured / roof), measured, None)
+        found_figures = score(np.log(measured / time), measured, None)
+        yield f"transformers {device}, hwsim", found_figures | {"coverage_pct": 100 * float(inside.mean())}
 
 
 def raw_convolutions(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
