@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from hwsim.latency.conformal import errors_of, left_out_coverage, score
 from hwsim.latency.errors import Errors
+from hwsim.latency.measured.launches import Launches
+from hwsim.latency.measured.transformers import gpt2_large
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_classes import Prior, fit_classes
 from hwsim.latency.networks.fit_network import NetworkSet
@@ -30,6 +32,7 @@ _HOST, _OVERLAP = 1.2, 4.0
 _GAP, _GAP_SD = 0.05, 0.7  # between kernels in a queue, in launches
 _WEIGHT, _WEIGHT_SD = 0.01, 1.5  # of reading weights once more, where autocast converts them
 _FACTOR_SD, _HELD = 0.15, 1e-3
+_TOKENS = 1024  # of GPT2-Large as it was measured (measured/transformers.py)
 _ROWS = 60.0  # that a device counts for
 
 
@@ -65,11 +68,14 @@ def fit_kernel_sums(
 
 
 def _model(sets: Mapping[Key, NetworkSet], name: str, classes: ClassModel, errors: Errors) -> NetworkModel:
+    """A model whose ranges are those of all networks, and of the largest transformer that such sums were checked on."""
     mine = [data for key, data in sets.items() if key[0].split("/")[2] in FAMILIES[name]]
+    largest = Launches.of(gpt2_large(_TOKENS))
+    macs = float(sum(shape.macs * n for shape, n in zip(largest.shapes, largest.counts, strict=True)))
     columns = {
-        "macs": [data.macs for data in mine],
-        "batch": [data.batch for data in mine],
-        "launches": [data.sums[:, _LAUNCHES] for data in mine],
+        "macs": [np.array([macs]), *(data.macs for data in sets.values())],
+        "batch": [data.batch for data in sets.values()],
+        "launches": [largest.counts.sum(keepdims=True), *(data.sums[:, _LAUNCHES] for data in sets.values())],
     }
     ranges = {
         what: (float(min(c.min() for c in found)), float(max(c.max() for c in found)))
