@@ -260,7 +260,7 @@ def _network(plan: Plan, batch: int) -> Timed:
     elif not (plan.found.exact or (model.by_kernels and plan.runtime == "eager")):
         errors = plan.models.transfer_of(plan.gpu)
     if outside:
-        errors = errors.around_zero().wider(plan.models.transfer_of(plan.gpu))
+        errors = errors.around_zero().wider(plan.models.outside(plan.gpu, plan.runtime))
     lateness = None
     if not strange and model.lateness is not None:
         lateness = partial(model.lateness.share_above, forecast.described[0])

@@ -1,7 +1,8 @@
 """Whole networks that others measured, each with the software stack that it was measured with.
 
-`timm_infer`: PyTorch under autocast at large batch; `help_ofa`: PyTorch, fp32; `nvidia_dle`: NVIDIA's containers;
-`jetson`: TensorRT, TensorFlow and PyTorch on Jetsons. Rows of different stacks are never fitted as one.
+`timm_infer`: PyTorch under autocast at large batch; `help_ofa`, `help_nasbench201`: PyTorch, fp32; `nvidia_dle`:
+NVIDIA's containers; `jetson`: TensorRT, TensorFlow and PyTorch on Jetsons. Rows of different stacks are never fitted
+as one.
 """
 
 from __future__ import annotations
@@ -81,6 +82,19 @@ def ofa_rows(folder: Path) -> Iterator[NetworkRow]:
                 yield NetworkRow(
                     "help_ofa", "HELP", gpu, "eager", "fp32", "nchw", "mobilenet_v3",
                     network, batch, latency_us,
+                )  # fmt: skip
+
+
+def nasbench_rows(folder: Path, step: int = 100) -> Iterator[NetworkRow]:
+    """Every hundredth cell of NAS-Bench-201 on four GPUs: networks of CIFAR's size, which no fit sees."""
+    table = read(folder, "help_nasbench201_latency_ms")[::step]
+    cards = {"1080ti": "GTX1080Ti", "2080ti": "RTX2080Ti", "titanxp": "TitanXp", "titan_rtx": "TitanRTX"}
+    for row in table.itertuples():
+        for column, gpu in cards.items():
+            for batch in (1, 32, 256):
+                yield NetworkRow(
+                    "help_nasbench201", "HELP", gpu, "eager", "fp32", "nchw", "nasbench201",
+                    f"nasbench201@{row.arch_str}", batch, float(table.at[row.Index, f"{column}_{batch}"]) * 1e3,
                 )  # fmt: skip
 
 

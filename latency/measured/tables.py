@@ -35,12 +35,14 @@ _POWER = {
     "P100": (250.0, 16.0), "P4": (75.0, 16.0), "A100-80GB": (300.0, 7.0), "RTX5090": (575.0, 5.0),
     "RTX2080Ti": (250.0, 12.0), "GTX1080Ti": (250.0, 16.0),
 }  # fmt: skip
-# cards of DeepBench: architecture, SMs, MHz, fp32 TFLOP/s, GB/s, L2 in MB, watts, nm; NVIDIA's specification pages
+# other cards of the tables, by NVIDIA's specification pages: architecture, SMs, MHz, fp32 TFLOP/s, GB/s, L2 in MB,
+# watts, nm
 _MORE = {
     "M40": ("Maxwell", 24, 1112.0, 6.8, 288.0, 3.0, 250.0, 28.0),
     "TitanXMaxwell": ("Maxwell", 24, 1075.0, 6.6, 336.5, 3.0, 250.0, 28.0),
     "TitanXPascal": ("Pascal", 28, 1531.0, 11.0, 480.0, 3.0, 250.0, 16.0),
     "TitanXp": ("Pascal", 30, 1582.0, 12.15, 547.6, 3.0, 250.0, 16.0),
+    "TitanRTX": ("Turing", 72, 1770.0, 16.3, 672.0, 6.0, 280.0, 12.0),
 }  # fmt: skip
 _ALIASES = {"A100-40GB": "a100", "T4": "t4", "RTX4090": "rtx4090"}
 

@@ -26,6 +26,7 @@ from hwsim.latency.measured.launches import Launches
 from hwsim.latency.measured.network_rows import (
     NetworkRow,
     jetson_rows,
+    nasbench_rows,
     nvidia_rows,
     ofa_rows,
     timm_rows,
@@ -67,7 +68,7 @@ class Tables:
         given = list(rows) if rows is not None else [
             *timm_rows(folder), *ofa_rows(folder), *nvidia_rows(folder), *jetson_rows(folder), *own_networks()
         ]  # fmt: skip
-        self.gpus = gpus(folder)
+        self.folder, self.gpus = folder, gpus(folder)
         kept, self._launches = with_launches([row for row in given if row.gpu in self.gpus])
         self.sets: Sets = defaultdict(list)
         for row in kept:
@@ -172,7 +173,8 @@ def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
     sums, summed = fit_kernel_sums(tables.kernel_sets, launch_us)
     bare = NetworkModels(models, {}, sums, scores, {})
     transfer, more = transfer_errors(tables, bare)
-    return replace(bare, transfer=transfer, scores=scores | more | summed)
+    transfer["unlike"], unlike = unlike_errors(Tables(tables.folder, nasbench_rows(tables.folder)), bare)
+    return replace(bare, transfer=transfer, scores=scores | more | summed | unlike)
 
 
 def _ships(tables: Tables, key: str, stack: str) -> bool:
@@ -244,6 +246,33 @@ def transfer_errors(tables: Tables, models: NetworkModels) -> tuple[dict[str, Er
         figures |= {str(n): score(r[pair == n], us[pair == n], found_errors[size]) for n in np.unique(pair[mine])}
     found_errors["layout"], more = layout_errors(tables, models)
     return found_errors, figures | more
+
+
+def unlike_errors(tables: Tables, models: NetworkModels) -> tuple[Errors, dict[str, dict[str, float]]]:
+    """Errors on networks unlike all that were fitted, smaller by far, on cards that none was fitted on.
+
+    Both by the nearest device's model and by sums of kernels; devices and batches count the same.
+    """
+    residual, group, scores = [], [], {}
+    for (key, _), rows in tables.sets.items():
+        device, runtime, precision, layout = key.split("/")
+        gpu = tables.gpus[device]
+        summed = models.from_kernels(gpu, runtime, precision)
+        sums = [tables.launches(row).kernel_sums(gpu, row.batch, precision, layout) for row in rows]
+        if summed is None or any(s is None for s in sums):
+            continue
+        us, batch = np.array([row.latency_us for row in rows]), np.array([row.batch for row in rows])
+        nearest = models.find(gpu, runtime, precision, layout).model.network_us(
+            np.array([tables.sums(r) for r in rows])
+        )
+        ways = {"nearest networks": nearest, "kernel sums": summed.model.network_us(np.array(sums))}
+        for way, predicted in ways.items():
+            residual.append(np.log(us / predicted))
+            group += [f"{device}/{b}" for b in batch]
+            scores[f"unlike/{device}/{precision}, {way}"] = score(residual[-1], us, None)
+    r, names = np.concatenate(residual), np.array(group)
+    errors = errors_of(np.concatenate([r, -r]), np.concatenate([names, names]))
+    return replace(errors, coverage=left_out_coverage(r, names, symmetric=True)), scores
 
 
 def layout_errors(tables: Tables, models: NetworkModels) -> tuple[Errors, dict[str, dict[str, float]]]:

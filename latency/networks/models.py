@@ -51,7 +51,8 @@ class NetworkModels:
     Attributes
     ----------
     transfer : errors of questions answered by another device's or runtime's model: of `server` cards and desktops, and
-        of `small` devices; and of one `layout` answered by the model of the other.
+        of `small` devices; of one `layout` answered by the model of the other; and of eager networks `unlike` all
+        that were fitted.
     sums : models of networks as sums of single kernels, by precision; host and gap are shares of a device's launch.
     scores : figures on networks left out, by key and kind of split; `about` their provenance.
     """
@@ -113,6 +114,10 @@ class NetworkModels:
     def transfer_of(self, gpu: Gpu) -> Errors:
         """Errors of questions about a device that another one's model answers."""
         return self.transfer[size_of(gpu)]
+
+    def outside(self, gpu: Gpu, runtime: str) -> Errors:
+        """Errors of networks outside what was measured."""
+        return self.transfer["unlike"] if runtime == "eager" and size_of(gpu) == "server" else self.transfer_of(gpu)
 
     def _compiled(self, model: NetworkModel) -> NetworkModel:
         """An eager model with what compiling changed on the card where both were measured."""
