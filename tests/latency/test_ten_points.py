@@ -21,13 +21,14 @@ def tables(shared: Path) -> Tables:
     return Tables(data_folder(shared))
 
 
-# Where the nearest model is off by the device's overall speed or host, ten points more than halve the error. Cards of
-# one maker's successive generations are told to 11..18 % by each other; of that, 8..9 % are left after 300 networks.
+# Sums of kernels tell a device to 9..24 % before any network is measured. Ten networks more than halve that where the
+# host or the device's overall speed was off; on cards whose networks are of many kinds some 10 % stay, and the H200's
+# own 58 measurements, left out family by family, are told no better than its kernels tell them.
 @pytest.mark.parametrize(
     ("key", "share", "most_pct"),
     [
-        ("h200/eager/fp16/nhwc", 0.5, 30), ("v100/eager/fp16/nchw", 0.5, 12), ("t4/eager/fp16/nchw", 0.5, 8),
-        ("rtx4090/eager/fp16/nchw", 1.0, 16), ("RTX5090/eager/fp16/nchw", 1.0, 16),
+        ("v100/eager/fp32/nchw", 0.5, 10), ("v100/eager/fp16/nchw", 0.5, 12), ("t4/eager/fp16/nchw", 0.5, 8),
+        ("rtx4090/eager/fp16/nchw", 0.8, 16), ("RTX5090/eager/fp16/nchw", 0.9, 14), ("h200/eager/fp16/nhwc", 1.05, 25),
     ],
 )  # fmt: skip
 def test_ten_networks(tables: Tables, key: str, share: float, most_pct: float) -> None:
