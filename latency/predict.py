@@ -350,8 +350,9 @@ def _notes(plan: Plan, precision: str, strange: bool) -> tuple[str, ...]:
             told = f"interval from the errors of {groups} devices and runtimes predicted that way"
         serve = "sums of its single kernels" if model.by_kernels else f"those of {plan.found.key}"
         notes.append(f"no measured networks for {card}, {plan.layout}: {serve} serve, {told}")
-    elif strange:
-        notes.append("outside the sizes, batches or kinds of network that were measured here: the interval is widened")
+    beyond = any(_outside(plan, batch, 0.0, work.sums()) for batch, work in plan.works.items())
+    if beyond or (strange and plan.found.exact):
+        notes.append("outside the sizes, batches or kinds of network that were measured: the interval is widened")
     if plan.found.exact and model.networks < FEW_NETWORKS:
         notes.append(f"few data: {model.networks} measured networks of {model.families} kinds")
     if runtime == "eager" and precision in ("int8", "int4"):
