@@ -105,11 +105,12 @@ def _best(taken: _Taken, gpu: Gpu, key: str, known: NetworkModels) -> _Fitted:
     runtime, precision, layout = key.split("/")
     nearest = known.find(gpu, runtime, precision, layout)
     parts = [_Part.of(taken, gpu, layout, nearest)]
-    summed = known.from_kernels(gpu, runtime, precision)
+    serving = known.serving(gpu, runtime, precision, layout)
+    summed = serving if serving.model.by_kernels else known.from_kernels(gpu, runtime, precision)
     if summed:
         parts.append(_Part.of(taken, gpu, layout, summed))
     made = [part.fitted(known.transfer[size_of(gpu)]) for part in parts if part]
-    serves = made[0] if nearest.exact or nearest.layout_only else made[-1]
+    serves = made[-1] if serving.model.by_kernels else made[0]
     best = min(made, key=lambda one: one.loss)
     return replace(best, told={what: (us, serves.told[what][1], last) for what, (us, _, last) in best.told.items()})
 

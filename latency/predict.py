@@ -150,8 +150,12 @@ def _plan(
     unfused = launched if runtime == "eager" else kernels(workload, "eager", choice)
     table = NetworkTable.of(unfused)
     own = calibration.find(gpu, runtime, main, layout) if calibration else None
-    nearest = models.find(gpu, runtime, main, layout, table.work(gpu, batches[0]).sums())
-    found, works = _served(own[0] if own else nearest, nearest, models, table, (gpu, runtime, main, layout), batches)
+    asked = (gpu, runtime, main, layout, table.work(gpu, batches[0]).sums())
+    nearest = models.find(*asked)
+    found = own[0] if own else models.serving(*asked)
+    works = kernel_works(table, gpu, layout, batches) if found.model.by_kernels else {}
+    if works is None:  # a kind of kernel that nobody measured
+        found, works = nearest, {}
     priced = launched if found.model.fused or runtime == "eager" else unfused
     table = table if priced is unfused else NetworkTable.of(priced)
     index = {name: i for i, k in enumerate(launched) for name in k.layers}
@@ -161,27 +165,6 @@ def _plan(
         workload, gpu, runtime, layout, launched, priced, owner, table, found, nearest.model.classes, models, works,
         calibrated,
     )  # fmt: skip
-
-
-def _served(
-    found: Found,
-    nearest: Found,
-    models: NetworkModels,
-    table: NetworkTable,
-    asked: tuple[Gpu, str, str, str],
-    batches: Sequence[int],
-) -> tuple[Found, Mapping[int, Work]]:
-    """What serves a question, with the work by experts where it is a sum of single kernels.
-
-    Networks measured for the question come first, then single kernels, then networks of another device.
-    """
-    gpu, runtime, precision, layout = asked
-    if not (found.model.by_kernels or found.exact or found.layout_only):
-        found = models.from_kernels(gpu, runtime, precision) or found
-    if not found.model.by_kernels:
-        return found, {}
-    works = kernel_works(table, gpu, layout, batches)
-    return (nearest, {}) if works is None else (found, works)
 
 
 def _at_batch(plan: Plan, batch: int, deadline_us: float | None) -> BatchLatency:

@@ -24,10 +24,11 @@ def trust_statement(names: Sequence[str]) -> str:
 def _device(name: str, models: NetworkModels) -> str:
     chip = shared_chip(name)
     found = []
-    for key, model in models.models.items():
+    for key, by_classes in models.models.items():
         device, runtime, precision, layout, *_ = key.split("/")
         if device != chip:
             continue
+        model = models.sums.get(key, by_classes)
         splits = [
             f"{models.scores[entry]['mape_pct']:.0f} % for unseen {what}"
             for what in ("models", "families")
@@ -47,7 +48,7 @@ def _device(name: str, models: NetworkModels) -> str:
 
 def _by_kernels(models: NetworkModels) -> str:
     figures = [score["mape_pct"] for key, score in models.scores.items() if key.startswith("kernel sums/")]
-    model = next(iter(models.sums.values()))
+    model = models.sums["fp32"]
     return (
         "On other cards an eager network is the sum of its kernels, each by what single kernels took on a few GPUs "
         f"(the networks of {model.families} devices and precisions left out one by one: mean errors "

@@ -20,7 +20,7 @@ from hwsim.latency.measured.launches import Launches
 from hwsim.latency.measured.transformers import gpt2_large
 from hwsim.latency.networks.class_model import ClassModel
 from hwsim.latency.networks.fit_classes import Prior, fit_classes
-from hwsim.latency.networks.fit_network import NetworkSet
+from hwsim.latency.networks.fit_network import LeftOut, NetworkSet, fit_network
 from hwsim.latency.networks.network_model import NetworkModel
 from hwsim.latency.networks.work_classes import LAUNCHES, TERMS, WEIGHTS
 from hwsim.latency.simulator.table import Array
@@ -34,6 +34,7 @@ _WEIGHT, _WEIGHT_SD = 0.01, 1.5  # of reading weights once more, where autocast 
 _FACTOR_SD, _HELD = 0.15, 1e-3
 _LEAST_MACS = 125e6  # more than networks of CIFAR's size have, which are told less well (`unlike_errors`)
 _TOKENS = 1024  # of GPT2-Large as it was measured (measured/transformers.py)
+_OWN_SD, _OWN_OVERLAP_SD = 0.3, 0.5  # of a device's factors about those of others
 _ROWS = 60.0  # that a device counts for
 
 
@@ -66,6 +67,29 @@ def fit_kernel_sums(
     for found in scores.values():
         found["half_width_pct"] = float(50 * (np.exp(errors.quantile(0.95)) - np.exp(errors.quantile(0.05))))
     return {name: _model(sets, name, classes[name], errors) for name in FAMILIES}, scores
+
+
+def fit_own_sums(
+    sets: Mapping[Key, NetworkSet], launch_us: Mapping[str, float], key: Key
+) -> tuple[NetworkModel, dict[str, LeftOut]]:
+    """The model of one small set of networks, drawn to what all other devices say; and families left out.
+
+    Factors may differ by a third: flat from 0.15 to 0.5 for the least error of left-out families.
+    """
+    family = next(name for name, precisions in FAMILIES.items() if key[0].split("/")[2] in precisions)
+    others = {
+        k: _relative(v, launch_us[_device(k)])
+        for k, v in sets.items()
+        if k[0].split("/")[2] in FAMILIES[family] and _chip(k) != _chip(key)
+    }
+    pooled, launch = _pooled(others), launch_us[_device(key)]
+    factors = pooled.factors.copy()
+    factors[_LAUNCHES] *= launch
+    prior = Prior.of(ClassModel(factors, pooled.host_us * launch, pooled.overlap), _OWN_SD)
+    sd = prior.sd.copy()
+    sd[_LAUNCHES], sd[_WEIGHTS], sd[-1] = _GAP_SD, _WEIGHT_SD, _OWN_OVERLAP_SD
+    model, left = fit_network(sets[key], replace(prior, sd=sd), key[1], fused=False)
+    return replace(model, by_kernels=True, seen=TERMS), left
 
 
 def _model(sets: Mapping[Key, NetworkSet], name: str, classes: ClassModel, errors: Errors) -> NetworkModel:

@@ -53,7 +53,9 @@ class NetworkModels:
     transfer : errors of questions answered by another device's or runtime's model: of `server` cards and desktops, and
         of `small` devices; of one `layout` answered by the model of the other; and of eager networks `unlike` all
         that were fitted.
-    sums : models of networks as sums of single kernels, by precision; host and gap are shares of a device's launch.
+    sums : models of networks as sums of single kernels: of all devices together by kind of precision, host and gap in
+        shares of a device's launch; and by the keys of `models` where few networks were measured and such sums tell
+        left-out families better than classes do.
     scores : figures on networks left out, by key and kind of split; `about` their provenance.
     """
 
@@ -89,6 +91,14 @@ class NetworkModels:
         if key.rpartition("/")[0] == wanted.rpartition("/")[0]:
             return Found(model, key, False, layout_only=True)
         return Found(replace(model, classes=replace(model.classes, host_us=host)), key, False)
+
+    def serving(self, gpu: Gpu, runtime: str, precision: str, layout: str, sums: Array | None = None) -> Found:
+        """What serves a question: networks measured for it, then single kernels, then networks of another device."""
+        nearest = self.find(gpu, runtime, precision, layout, sums)
+        if nearest.exact or nearest.layout_only:
+            own = self.sums.get(nearest.key)
+            return replace(nearest, model=own) if own else nearest
+        return self.from_kernels(gpu, runtime, precision) or nearest
 
     def from_kernels(self, gpu: Gpu, runtime: str, precision: str) -> Found | None:
         """The model of sums of single kernels, for a device whose networks were not measured; None where none serves.

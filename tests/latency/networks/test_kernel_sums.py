@@ -64,6 +64,20 @@ def test_where_sums_of_kernels_serve() -> None:
 
 
 @pytest.mark.exact
+def test_few_measured_networks_are_told_by_kernels_where_that_is_better() -> None:
+    models = network_models()
+    for name, layout, seen in (("h200", "nhwc", True), ("h200", "nchw", False)):
+        found = models.serving(device(name), "eager", "fp32", layout)
+        assert found.model.by_kernels and (found.exact, found.layout_only) == (seen, not seen)
+    assert models.serving(device("v100"), "eager", "fp32", "nchw").model.by_kernels
+    for name, precision in (("rtx3090", "fp16"), ("v100", "fp16")):
+        assert not models.serving(device(name), "eager", precision, "nchw").model.by_kernels
+    assert models.serving(device("v100"), "tensorrt", "fp32", "nchw").model.by_kernels is False
+    own = predict(RESNET, "h200", (32,), "fp32", layout="nhwc")
+    assert not own.batches[0].out_of_domain and not any("no measured networks" in note for note in own.notes)
+
+
+@pytest.mark.exact
 def test_an_unmeasured_card_is_told_by_its_kernels() -> None:
     found = predict(RESNET, "l4", (1, 32), "fp32")
     assert any("sums of its single kernels serve" in note for note in found.notes)
