@@ -102,7 +102,11 @@ def read(path: Path) -> Calibration:
     InputError
         For a file that is none.
     """
-    found: Calibration = store.read(path, {"calibration": Calibration})["calibration"]
+    try:
+        found: Calibration = store.read(path, {"calibration": Calibration})["calibration"]
+    except InputError as error:
+        hint = "no calibration, or one of another version: hwsim calibrate gpu again, or --calibration none"
+        raise InputError(f"cannot be read ({error.message})", where=str(path), hint=hint) from None
     return found
 
 

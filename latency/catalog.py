@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from math import isfinite
 from pathlib import Path
 
 from hwsim.core.devices import Gpu, load_device, load_devices
@@ -10,6 +12,8 @@ from hwsim.core.errors import InputError, nearest
 
 RUNTIMES = ("eager", "compiled", "tensorrt")
 _ELEMENT_BYTES = {"fp32": 4.0, "tf32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "int4": 0.5}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_LIMITS = {"board_watts": (1.0, 5000.0), "process_nm": (1.0, 200.0)}
 _FOLDER = Path(__file__).parent / "devices"
 
 
@@ -47,13 +51,16 @@ def element_bytes(precision: str) -> float:
 
 
 def check(gpu: Gpu, where: str) -> None:
-    """Raise InputError unless the numbers of a device can be computed with."""
+    """Raise InputError unless a device has a plain name and numbers that can be computed with."""
+    if not _NAME.fullmatch(gpu.name):
+        raise InputError(f"name = {gpu.name!r}", where=where, hint="letters, digits and any of . _ + -")
     for key in ("sms", "clock_mhz", "dram_gbps", "dram_gbps_spec", "l2_mb"):
-        if not getattr(gpu, key) > 0:
+        if not _positive(getattr(gpu, key)):
             raise InputError(f"{key} = {getattr(gpu, key)}", where=where, hint="a positive number is wanted")
-    for key in ("board_watts", "process_nm"):
-        if not getattr(gpu, key) >= 0:
-            raise InputError(f"{key} = {getattr(gpu, key)}", where=where, hint="a positive number, or 0 if not known")
+    for key, (least, most) in _LIMITS.items():
+        value = getattr(gpu, key)
+        if value != 0 and not least <= value <= most:
+            raise InputError(f"{key} = {value}", where=where, hint=f"{least:g} to {most:g}, or 0 if not known")
     if "fp32" not in gpu.native:
         raise InputError("fp32 is not native", where=where, hint="every GPU executes fp32: list it last")
     for precision in gpu.native:
@@ -67,4 +74,4 @@ def check(gpu: Gpu, where: str) -> None:
 
 
 def _positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0

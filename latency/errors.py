@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,11 @@ class Errors:
         )
         return Errors(self.levels, tuple(outer.tolist()), other.coverage, other.groups)
 
+    def stretched(self, by: float) -> Errors:
+        """Both sides further out by a log ratio."""
+        side = np.sign(np.asarray(self.levels) - 0.5)
+        return Errors(self.levels, tuple((np.asarray(self.values) + side * by).tolist()), self.coverage, self.groups)
+
     def around_zero(self) -> Errors:
         """The same with the median of the table at 0 and the ends on either side of it."""
         level = np.asarray(self.levels)
@@ -59,8 +64,20 @@ class Errors:
 
 
 def chip_of(gpu: Gpu) -> str:
-    """Name under which a device was fitted; empty for one of the user's own."""
-    return shared_chip(gpu.name) if devices().get(gpu.name) == gpu else ""
+    """Name under which a device was fitted; empty for one of the user's own.
+
+    A shipped card stays itself with what `hwsim profile` measured of its machine: sustained bandwidth, launches.
+    """
+    card = devices().get(gpu.name)
+    if card is None:
+        return ""
+    own = replace(gpu, dram_gbps=card.dram_gbps, launch_us=card.launch_us, source=card.source, title=card.title)
+    return shared_chip(gpu.name) if own == card else ""
+
+
+def fitted_name(gpu: Gpu) -> str:
+    """Name under which measurements of a device stand; empty where a user's file borrows the name of a shipped one."""
+    return chip_of(gpu) or ("" if gpu.name in devices() else gpu.name)
 
 
 def shared_chip(name: str) -> str:

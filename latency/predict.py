@@ -32,6 +32,7 @@ from hwsim.latency.simulator.table import Array
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LAYOUTS = ("nchw", "nhwc")
 FEW_NETWORKS = 20
+_MOST_BATCH = 1_000_000
 _TELLING_SHARE = 0.1  # of the time: less than this in unmeasured classes does not make a network unusual
 _LAUNCHES = TERMS.index(LAUNCHES)
 
@@ -44,12 +45,14 @@ class Plan:
     ----------
     launched : kernels that the runtime launches, shown to the user; `priced` those that the model prices, each of which
         belongs to the launched one that `owner` says; `table` holds them at batch 1.
+    main : the precision of most products.
     works : by batch, of what experts say of the kernels, where their sum serves; `nearest` tells then what bounds them.
     """
 
     workload: Workload
     gpu: Gpu
     runtime: str
+    main: str
     layout: str
     launched: tuple[Kernel, ...]
     priced: tuple[Kernel, ...]
@@ -162,8 +165,8 @@ def _plan(
     owner = tuple(index[k.name] for k in priced)
     calibrated = own[1] if own else None
     return Plan(
-        workload, gpu, runtime, layout, launched, priced, owner, table, found, nearest.model.classes, models, works,
-        calibrated,
+        workload, gpu, runtime, main, layout, launched, priced, owner, table, found, nearest.model.classes, models,
+        works,        calibrated,
     )  # fmt: skip
 
 
@@ -243,16 +246,37 @@ def _network(plan: Plan, batch: int) -> Timed:
     elif not (plan.found.exact or (model.by_kernels and plan.runtime == "eager")):
         errors = plan.models.transfer_of(plan.gpu)
     if outside:
-        errors = errors.around_zero().wider(plan.models.outside(plan.gpu, plan.runtime))
+        apart = _apart(plan, batch, float(times.sum()))
+        times = times * exp(apart)
+        errors = errors.around_zero().wider(plan.models.outside(plan.gpu, plan.runtime)).stretched(abs(apart))
     lateness = None
     if not strange and model.lateness is not None:
         lateness = partial(model.lateness.share_above, forecast.described[0])
     return Timed(times, bounds, errors, "end_to_end", strange, lateness)
 
 
+def _apart(plan: Plan, batch: int, time_us: float) -> float:
+    """Half the log ratio between what sums of single kernels say of a network and what its classes do.
+
+    Outside what was measured neither is known to be better: the middle is taken, and the interval is wider by as much.
+    """
+    beside = plan.models.from_kernels(plan.gpu, plan.runtime, plan.main)
+    if plan.found.model.by_kernels or plan.calibrated or plan.runtime != "eager" or beside is None:
+        return 0.0
+    works = kernel_works(plan.table, plan.gpu, plan.layout, (batch,))
+    return 0.0 if works is None else log(float(beside.model.network_us(works[batch].sums()[None, :])[0]) / time_us) / 2
+
+
 def _outside(plan: Plan, batch: int, distance: float, sums: Array) -> bool:
-    """Outside what was measured: by size, by batch, by classes of kernels, or a network unlike those that were."""
-    ranges = plan.found.model.ranges
+    """Outside what was measured: by size, by batch, by classes of kernels, or a network unlike those that were.
+
+    Where all measured networks kept the GPU busy, one whose launches take the host longer is outside, too.
+    """
+    ranges, classes = plan.found.model.ranges, plan.found.model.classes
+    if ranges["batch"][0] > 1 and not plan.found.model.by_kernels:
+        host = sums[_LAUNCHES] * plan.gpu.launch_us[plan.runtime]
+        if host > float(sums @ classes.factors):
+            return True
     values = {"macs": float(plan.workload.macs), "batch": float(batch)}
     inside = all(ranges[name][0] <= value <= ranges[name][1] for name, value in values.items())
     few = sums[_LAUNCHES] <= 2 * ranges["launches"][1]
@@ -307,8 +331,8 @@ def _check(gpu: Gpu, batches: Sequence[int], precision: str | None, deadline_us:
     if not batches:
         raise InputError("no batch size", where="--batch", hint="for example 1,8,64")
     for batch in batches:
-        if batch != int(batch) or batch < 1:
-            raise InputError(f"batch {batch}", where="--batch", hint="a whole number from 1 up")
+        if batch != int(batch) or not 1 <= batch <= _MOST_BATCH:
+            raise InputError(f"batch {batch}", where="--batch", hint=f"a whole number from 1 to {_MOST_BATCH:,}")
     if precision is not None and precision not in gpu.native:
         raise InputError(
             f"{gpu.name} does not execute {precision!r}", where="--precision", hint=nearest(precision, gpu.native)
@@ -332,9 +356,13 @@ def _notes(plan: Plan, precision: str, strange: bool) -> tuple[str, ...]:
             groups = plan.models.transfer_of(gpu).groups
             told = f"interval from the errors of {groups} devices and runtimes predicted that way"
         serve = "sums of its single kernels" if model.by_kernels else f"those of {plan.found.key}"
-        notes.append(f"no measured networks for {card}, {plan.layout}: {serve} serve, {told}")
+        notes.append(f"no measured networks (or too few) for {card}, {plan.layout}: {serve} serve, {told}")
     beyond = any(_outside(plan, batch, 0.0, work.sums()) for batch, work in plan.works.items())
-    if beyond or (strange and plan.found.exact):
+    if strange and len(plan.launched) == 1:
+        notes.append(
+            "no such kernel was measured on this card, in this precision or of such a size: the interval is wider"
+        )
+    elif beyond or (strange and plan.found.exact):
         notes.append("outside the sizes, batches or kinds of network that were measured: the interval is widened")
     if plan.found.exact and model.networks < FEW_NETWORKS:
         notes.append(f"few data: {model.networks} measured networks of {model.families} kinds")

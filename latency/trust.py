@@ -66,6 +66,6 @@ def _elsewhere(models: NetworkModels) -> str:
             f"held {100 * errors.coverage:.0f} %"
         )
     return (
-        "Jetsons and every other runtime or precision are predicted from the nearest of these, with the interval of "
+        "Jetsons, other runtimes and precisions are predicted from the nearest of these, with the interval of "
         f"devices and runtimes predicted in this way from another one ({'; '.join(parts)})."
     )

@@ -36,7 +36,7 @@ class Sample:
     Attributes
     ----------
     typical : whether its offsets say something of devices that were not measured; those of a GPU that ran throttled
-        (T4 and P4 of the NeuSight tables) do not.
+        (products of the P4 in the NeuSight tables) do not.
     hosted : whether its least times are those of the runtime; a benchmark that calls the library itself lacks the
         runtime's work on the host.
     """

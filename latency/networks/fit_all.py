@@ -233,7 +233,8 @@ def figures(data: NetworkSet, left: LeftOut, model: NetworkModel) -> dict[str, f
         x = with_distance(left.described, left.distance)
         quantiles = model.spread.quantiles(x, LABEL, np.zeros(len(x)))
         width = 50 * np.median(np.exp(quantiles[:, HIGH]) - np.exp(quantiles[:, LOW]))
-    return found | {"coverage_pct": 100 * model.coverage, "half_width_pct": float(width)}
+    coverage = model.coverage if np.isnan(left.coverage) else left.coverage
+    return found | {"coverage_pct": 100 * coverage, "half_width_pct": float(width)}
 
 
 def transfer_errors(tables: Tables, models: NetworkModels) -> tuple[dict[str, Errors], dict[str, dict[str, float]]]:

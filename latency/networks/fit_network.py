@@ -60,12 +60,16 @@ class NetworkSet:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Networks that a fit did not see: predicted time, description and distance by that fit; `rows` says which."""
+    """Networks that a fit did not see: predicted time, description and distance by that fit; `rows` says which.
+
+    `coverage` is the share that 90 % intervals held which saw none of their family, where trees were fitted.
+    """
 
     rows: NDArray[np.int64]
     predicted_us: Array
     described: Array
     distance: Array
+    coverage: float = float("nan")
 
 
 def fit_network(data: NetworkSet, prior: Prior, stack: str, fused: bool) -> tuple[NetworkModel, dict[str, LeftOut]]:
@@ -80,7 +84,13 @@ def fit_network(data: NetworkSet, prior: Prior, stack: str, fused: bool) -> tupl
         coverage, lateness = errors.coverage, None
     else:
         left = {"models": models_left_out(data, prior), "families": _families(data, prior, LEAST_FAMILY)}
-        spread, coverage, lateness = _spread(data, left)
+        spread, held, lateness = _spread(data, left)
+        coverage = float(held.mean())
+        ends = np.cumsum([len(part.rows) for part in left.values()])[:-1]
+        left = {
+            name: replace(part, coverage=float(own.mean()) if len(own) else float("nan"))
+            for (name, part), own in zip(left.items(), np.split(held, ends), strict=True)
+        }
     families = len(set(data.family.tolist()))
     launches = data.sums[:, TERMS.index(LAUNCHES)]
     ranges = {"macs": _span(data.macs), "batch": _span(data.batch), "launches": _span(launches)}
@@ -152,11 +162,14 @@ def _joined(parts: Sequence[LeftOut]) -> LeftOut:
     if not parts:
         none = np.zeros(0)
         return LeftOut(none.astype(np.int64), none, np.zeros((0, len(TERMS) + 3)), none)
-    return LeftOut(*(np.concatenate([getattr(part, name) for part in parts]) for name in LeftOut.__slots__))
+    return LeftOut(
+        np.concatenate([part.rows for part in parts]), np.concatenate([part.predicted_us for part in parts]),
+        np.concatenate([part.described for part in parts]), np.concatenate([part.distance for part in parts]),
+    )  # fmt: skip
 
 
-def _spread(data: NetworkSet, left: dict[str, LeftOut]) -> tuple[Spread, float, Lateness | None]:
-    """Quantiles of both kinds of left-out residual; and their coverage by spreads that did not see a family."""
+def _spread(data: NetworkSet, left: dict[str, LeftOut]) -> tuple[Spread, NDArray[np.bool_], Lateness | None]:
+    """Quantiles of both kinds of left-out residual; and which of them spreads held that did not see a family."""
     both = _joined(list(left.values()))
     residual = np.log(data.latency_us[both.rows] / both.predicted_us)
     x = with_distance(both.described, both.distance)
@@ -165,15 +178,15 @@ def _spread(data: NetworkSet, left: dict[str, LeftOut]) -> tuple[Spread, float, 
     fold = np.array([crc32(name.encode()) % 8 for name in together])
     label = np.full(len(x), LABEL)
     spread = spread_of(x, residual, label, fold)
-    held = []
+    held = np.zeros(len(x), dtype=bool)
     for turn in range(4):  # families take turns in each role; those of the last two folds are what is scored
         turned = (fold + 2 * turn) % 8
         scored = turned >= 6
         shifted = np.where(turned == 5, 7, np.where(scored, -1, turned))
         trial = spread_of(x[~scored], residual[~scored], label[~scored], _three_roles(shifted[~scored]))
         quantiles = trial.quantiles(x[scored], LABEL, np.zeros(int(scored.sum())))
-        held.append((residual[scored] >= quantiles[:, LOW]) & (residual[scored] <= quantiles[:, HIGH]))
-    return spread, float(np.mean(np.concatenate(held))), fit_lateness(x, residual)
+        held[scored] = (residual[scored] >= quantiles[:, LOW]) & (residual[scored] <= quantiles[:, HIGH])
+    return spread, held, fit_lateness(x, residual)
 
 
 def _three_roles(fold: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.core.devices import Gpu
-from hwsim.latency.catalog import devices
-from hwsim.latency.errors import chip_of
+from hwsim.latency.errors import fitted_name
 from hwsim.latency.learned.expert import Expert, Setting
 from hwsim.latency.learned.experts import SAME_KERNELS, experts
 from hwsim.latency.networks.work_classes import NetworkTable, Work, timed_work
@@ -48,18 +47,13 @@ def gpu_us(table: KernelTable, precisions: Sequence[str], gpu: Gpu, layout: str)
     known = np.array([_LIKE.get(p, p) for p in precisions])
     found = np.full(len(table), np.nan)
     for precision in np.unique(known):
-        setting = Setting(gpu, _device_of(gpu), str(precision), layout)
+        device = fitted_name(gpu)
+        setting = Setting(gpu, SAME_KERNELS.get(device, device), str(precision), layout)
         for expert in experts().experts.values():
             rows = _served(expert, str(precision))[table.kind] & (known == precision)
             if expert.runtime == RUNTIME and rows.any():
                 found[rows] = expert.gpu_us(table[rows], setting)
     return None if np.isnan(found).any() else found
-
-
-def _device_of(gpu: Gpu) -> str:
-    """The device whose single kernels are those of this one; empty for a changed file of a shipped one."""
-    chip = chip_of(gpu)
-    return SAME_KERNELS.get(chip, chip) if chip or gpu.name in devices() else gpu.name
 
 
 def _served(expert: Expert, precision: str) -> NDArray[np.bool_]:

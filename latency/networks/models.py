@@ -12,7 +12,7 @@ import numpy as np
 
 from hwsim.core.devices import Gpu
 from hwsim.latency.catalog import devices
-from hwsim.latency.errors import Errors, chip_of
+from hwsim.latency.errors import Errors, fitted_name
 from hwsim.latency.networks.network_model import NetworkModel
 from hwsim.latency.networks.work_classes import LAUNCHES, MOVES, TERMS
 from hwsim.latency.simulator.table import Array
@@ -72,7 +72,7 @@ class NetworkModels:
         ----------
         sums : of the network, by which a model of just such networks is known (a search space, say).
         """
-        wanted = f"{chip_of(gpu) or gpu.name}/{runtime}/{precision}/{layout}"
+        wanted = f"{fitted_name(gpu)}/{runtime}/{precision}/{layout}"
         if sums is not None:
             for key, model in self.models.items():
                 special = key.startswith(f"{wanted}/") and model.likeness is not None

@@ -48,11 +48,13 @@ def sustained_share(gpu: Gpu) -> float:
 
     Watts that one TFLOP/s takes: at 16 and 12 nm those of the P4 and T4 (75 and 70 W, 60 and 57 % of their peak in the
     largest products); TSMC states 65 % less power at 7 nm than at 16 and 30 % less at 5 nm than at 7; 8 nm (Samsung)
-    lies between. By the same numbers a Titan Xp holds 91 % (measured by DeepBench: 94).
+    lies between, as other nodes do. Nothing is known of nodes above 16 nm. By the same numbers a Titan Xp holds 91 %
+    (measured by DeepBench: 94).
     """
-    wanted = _WATTS_PER_TFLOPS.get(gpu.process_nm)
-    if wanted is None or not gpu.board_watts:
+    nodes = sorted(_WATTS_PER_TFLOPS)
+    if not gpu.board_watts or not 0 < gpu.process_nm <= nodes[-1]:
         return 1.0
+    wanted = float(np.interp(gpu.process_nm, nodes, [_WATTS_PER_TFLOPS[nm] for nm in nodes]))
     return min(1.0, gpu.board_watts / gpu.peak_tflops["fp32"] / wanted)
 
 

@@ -211,7 +211,9 @@ def networks(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
                 found = score(np.log(measured[same] / times[same]), measured[same], None)
                 yield f"{key} {stack} batch {one:.0f}, {name}", found
     for name, figure in network_models().scores.items():
-        yield name, dict(figure)
+        told = dict(figure)
+        median, worst = (told.get(f"{which}_family_mape_pct", 0.0) for which in ("median", "worst"))
+        yield f"{name} (median {median:.1f}, worst {worst:.0f})" if name.endswith("families") else name, told
 
 
 def ours(data: NetworkSet, test: NDArray[np.bool_], prior: Prior) -> Array:

@@ -12,6 +12,8 @@ import pytest
 
 from hwsim.core.errors import InputError
 from hwsim.latency import RUNTIMES, device, devices
+from hwsim.latency.errors import chip_of, fitted_name
+from hwsim.latency.networks.models import network_models
 
 SPEC = {
     "v100": "V100-SXM2", "v100-pcie": "V100-PCIe", "rtx3090": "RTX3090", "tx2": "JetsonTX2", "a100": "A100-SXM4-40GB",
@@ -80,6 +82,13 @@ def test_own_file(tmp_path: Path) -> None:
         (text.replace("tensorrt = 10.0", ""), "tensorrt"),
         (text.replace("sms = 80", ""), "sms"),
         (text.replace("fp16 = 125.0", "fp16 = -1"), "fp16"),
+        (text.replace("fp16 = 125.0", "fp16 = inf"), "fp16"),
+        (text.replace("dram_gbps_spec = 900", "dram_gbps_spec = inf"), "dram_gbps_spec"),
+        (text.replace('"v100"', '"../v100"'), "name"),
+        (text.replace('"v100"', '""'), "name"),
+        (text.replace("board_watts = 300", "board_watts = 0.001"), "board_watts"),
+        (text.replace("board_watts = 300", "board_watts = nan"), "board_watts"),
+        (text.replace("process_nm = 12", "process_nm = inf"), "process_nm"),
     ):
         own.write_text(wrong)
         with pytest.raises(InputError) as error:
@@ -87,3 +96,14 @@ def test_own_file(tmp_path: Path) -> None:
         assert needle in str(error.value) and "mine.toml" in error.value.where
     with pytest.raises(InputError, match=r"absent\.toml"):
         device(str(tmp_path / "absent.toml"))
+
+
+@pytest.mark.exact
+def test_a_card_is_itself_with_its_machine_and_not_with_other_numbers() -> None:
+    card = device("rtx4090")
+    profiled = replace(card, dram_gbps=900.0, launch_us=dict.fromkeys(RUNTIMES, 9.0), source="measured")
+    smaller = replace(card, sms=46, peak_tflops=dict(card.peak_tflops, fp16=58.0))
+    assert (chip_of(profiled), chip_of(smaller), chip_of(device("v100-pcie"))) == ("rtx4090", "", "v100")
+    assert (fitted_name(smaller), fitted_name(replace(smaller, name="rtx4070"))) == ("", "rtx4070")
+    assert network_models().find(profiled, "eager", "fp16", "nhwc").exact
+    assert not network_models().find(smaller, "eager", "fp16", "nhwc").exact

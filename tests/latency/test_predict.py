@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from hwsim.core.workload import Workload
 from hwsim.latency import RUNTIMES, Kernel, device, devices, kernels, predict, trust_statement
 from hwsim.latency.errors import Errors
 from hwsim.latency.learned.experts import experts
+from hwsim.latency.networks.kernel_sums import kernel_works
 from hwsim.latency.networks.models import network_models
-from hwsim.latency.networks.work_classes import TERMS, network_work
+from hwsim.latency.networks.work_classes import TERMS, NetworkTable, network_work
 from hwsim.latency.published import ofa_mobilenet_v3, published
 from hwsim.latency.published.builder import NetworkBuilder
 
@@ -213,8 +215,8 @@ def test_density_is_said_to_be_ignored() -> None:
         ({"precision": "int4"}, "allowed: fp16, fp32, int8"),
         ({"runtime": "onnx"}, "tensorrt"),
         ({"batches": ()}, "1,8,64"),
-        ({"batches": (0,)}, "from 1 up"),
-        ({"batches": (1.5,)}, "from 1 up"),
+        ({"batches": (0,)}, "from 1 to"),
+        ({"batches": (1.5,)}, "from 1 to"),
         ({"deadline_us": 0.0}, "positive"),
         ({"deadline_us": float("nan")}, "positive"),
     ],
@@ -326,3 +328,21 @@ def test_the_trust_statement_quotes_the_shipped_errors() -> None:
         assert f"held {100 * model.coverage:.0f} %" in text
     assert "mine: no network was measured" in text and "tx2" not in text
     assert text.count("rtx3090:") == 1 and text.count("v100-pcie:") == 1
+
+
+@pytest.mark.property
+def test_where_the_host_is_slower_than_the_gpu_both_ways_are_asked() -> None:
+    """The RTX 4090's networks were all measured with a busy GPU: batch 1 is told by classes and kernels together."""
+    resnet = published("resnet50", 224)
+    first, many = (predict(resnet, "rtx4090", (n,), "fp16", layout="nhwc").batches[0] for n in (1, 256))
+    assert first.out_of_domain and not many.out_of_domain
+    assert first.latency_us.hi / first.latency_us.lo > 4
+    found = network_models().from_kernels(device("rtx4090"), "eager", "fp16")
+    assert found is not None
+    works = kernel_works(NetworkTable.of(kernels(resnet, "eager", "fp16")), device("rtx4090"), "nhwc", (1,))
+    assert works is not None
+    by_kernels = float(found.model.network_us(works[1].sums()[None, :])[0])
+    assert first.latency_us.lo < by_kernels < first.latency_us.hi
+    sizes = (1, 2, 4, 8, 16, 32, 64, 128)
+    times = [b.latency_us.mid for b in predict(resnet, "rtx4090", sizes, "fp16", layout="nhwc").batches]
+    assert all(b > 0.97 * a for a, b in pairwise(times))
