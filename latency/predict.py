@@ -166,7 +166,7 @@ def _plan(
     calibrated = own[1] if own else None
     return Plan(
         workload, gpu, runtime, main, layout, launched, priced, owner, table, found, nearest.model.classes, models,
-        works,        calibrated,
+        works, calibrated,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ Factors are near 1: those of all devices with measured networks together, each o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,13 +45,13 @@ def kernel_works(network: NetworkTable, gpu: Gpu, layout: str, batches: Sequence
 
 def gpu_us(table: KernelTable, precisions: Sequence[str], gpu: Gpu, layout: str) -> Array | None:
     """Time of every kernel on the GPU alone, in microseconds; None where a kind was never measured."""
-    known = np.array([_LIKE.get(p, p) for p in precisions])
-    found = np.full(len(table), np.nan)
-    for precision in np.unique(known):
-        device = fitted_name(gpu)
-        setting = Setting(gpu, SAME_KERNELS.get(device, device), str(precision), layout)
+    asked, found, device = np.array(precisions), np.full(len(table), np.nan), fitted_name(gpu)
+    for precision in dict.fromkeys(precisions):
+        alike = _LIKE.get(precision, precision)
+        own = replace(gpu, peak_tflops={**gpu.peak_tflops, alike: gpu.peak_tflops[precision]})
+        setting = Setting(own, SAME_KERNELS.get(device, device), alike, layout)
         for expert in experts().experts.values():
-            rows = _served(expert, str(precision))[table.kind] & (known == precision)
+            rows = _served(expert, alike)[table.kind] & (asked == precision)
             if expert.runtime == RUNTIME and rows.any():
                 found[rows] = expert.gpu_us(table[rows], setting)
     return None if np.isnan(found).any() else found

@@ -92,6 +92,20 @@ def test_an_unmeasured_card_is_told_by_its_kernels() -> None:
 
 
 @pytest.mark.exact
+def test_bf16_runs_on_the_kernels_of_fp16_even_where_there_is_none() -> None:
+    card = device("l4")
+    without = replace(
+        card, name="mine", native=("bf16", "fp32"),
+        peak_tflops={"bf16": card.peak_tflops["bf16"], "fp32": card.peak_tflops["fp32"]},
+    )  # fmt: skip
+    half, brain, bare = (
+        predict(RESNET, gpu, (64,), precision).batches[0].latency_us.mid
+        for gpu, precision in ((card, "fp16"), (card, "bf16"), (without, "bf16"))
+    )
+    assert half == pytest.approx(brain) and bare == pytest.approx(brain)
+
+
+@pytest.mark.exact
 def test_compiling_saves_time_on_an_unmeasured_card() -> None:
     for batch in (1, 64):
         eager, compiled = (
