@@ -47,6 +47,7 @@ class Plan:
         belongs to the launched one that `owner` says; `table` holds them at batch 1.
     main : the precision of most products.
     works : by batch, of what experts say of the kernels, where their sum serves; `nearest` tells then what bounds them.
+    beside : the same where classes serve, filled for all `batches` once it is needed.
     """
 
     workload: Workload
@@ -62,6 +63,8 @@ class Plan:
     nearest: ClassModel
     models: NetworkModels
     works: Mapping[int, Work]
+    batches: Sequence[int]
+    beside: dict[int, Work]
     calibrated: Calibrated | None = None
 
 
@@ -166,7 +169,7 @@ def _plan(
     calibrated = own[1] if own else None
     return Plan(
         workload, gpu, runtime, main, layout, launched, priced, owner, table, found, nearest.model.classes, models,
-        works, calibrated,
+        works, batches, {}, calibrated,
     )  # fmt: skip
 
 
@@ -263,8 +266,11 @@ def _apart(plan: Plan, batch: int, time_us: float) -> float:
     beside = plan.models.from_kernels(plan.gpu, plan.runtime, plan.main)
     if plan.found.model.by_kernels or plan.calibrated or plan.runtime != "eager" or beside is None:
         return 0.0
-    works = kernel_works(plan.table, plan.gpu, plan.layout, (batch,))
-    return 0.0 if works is None else log(float(beside.model.network_us(works[batch].sums()[None, :])[0]) / time_us) / 2
+    if not plan.beside:
+        plan.beside.update(kernel_works(plan.table, plan.gpu, plan.layout, plan.batches) or {})
+    if batch not in plan.beside:
+        return 0.0
+    return log(float(beside.model.network_us(plan.beside[batch].sums()[None, :])[0]) / time_us) / 2
 
 
 def _outside(plan: Plan, batch: int, distance: float, sums: Array) -> bool:
