@@ -81,7 +81,7 @@ def calibrate(rows: Sequence[Measurement], gpu: Gpu, resolve: Resolve, models: N
         if precision not in gpu.native:
             skips[key, f"the device file has no {precision}"] += len(some)
             continue
-        taken = _Taken.of(some, gpu, runtime, resolve, skips)
+        taken = _Taken.of(some, runtime, resolve, skips)
         if taken.rows:
             best = _best(taken, gpu, key, known)
             settings[key] = best.calibrated
@@ -135,7 +135,7 @@ class _Taken:
     fused: bool
 
     @classmethod
-    def of(cls, rows: Sequence[Measurement], gpu: Gpu, runtime: str, resolve: Resolve, skips: Skips) -> _Taken:
+    def of(cls, rows: Sequence[Measurement], runtime: str, resolve: Resolve, skips: Skips) -> _Taken:
         singles = tuple(row for row in rows if row.shape is not None and row.runtime != "eager-queued")
         fused = runtime != "eager"
         kinds = ("eager", "compiled") if fused else ("eager",)
@@ -208,7 +208,7 @@ class _Part:
                 return None
             networks.append((told, row.latency_us, row.name))
         spans = {
-            "macs": [_macs(made[kind]) for _, made in taken.networks],
+            "macs": [made[kind].macs for _, made in taken.networks],
             "batch": [float(row.batch) for row, _ in taken.networks],
             "launches": [float(made[kind].counts.sum()) for _, made in taken.networks],
         }
@@ -246,10 +246,6 @@ class _Part:
             coverage=spread.coverage,
         )  # fmt: skip
         return _Fitted(Calibrated(network, kernels if errors else None, errors), told)
-
-
-def _macs(made: Launches) -> float:
-    return float(sum(s.macs * n for s, n in zip(made.shapes, made.counts, strict=True)))
 
 
 def _errors(residual: Array, group: NDArray[np.str_]) -> Errors | None:

@@ -15,7 +15,7 @@ from hwsim.core.devices import Gpu
 from hwsim.core.errors import InputError, MissingToolError
 from hwsim.latency.kernels import kernels
 from hwsim.latency.networks.kernel_sums import gpu_us
-from hwsim.latency.networks.work_classes import Work, timed_work, work_class, work_of
+from hwsim.latency.networks.work_classes import Work, timed_work, weights_us, work_class, work_of
 from hwsim.latency.published import nasbench201, ofa_mobilenet_v3, published
 from hwsim.latency.shapes import CLASSES, KernelShape
 from hwsim.latency.simulator.table import Array, table_of
@@ -39,6 +39,11 @@ class Launches:
         counts = np.array(list(found.values()), dtype=np.float64)
         return cls(tuple(o for o, _ in found), tuple(s for _, s in found), counts, family)
 
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates an image."""
+        return float(sum(s.macs * n for s, n in zip(self.shapes, self.counts, strict=True)))
+
     def work(self, gpu: Gpu, batch: int, precision: str) -> Work:
         """Ideal times of the different kernels."""
         table = table_of(self.shapes, batch, precision)
@@ -56,8 +61,7 @@ class Launches:
         if times is None:
             return None
         classes = [work_class(o, s) for o, s in zip(self.operators, self.shapes, strict=True)]
-        weights = table.weight_elements * table.width_bytes / (gpu.dram_gbps_spec * 1e3)
-        return timed_work(times, classes, weights).sums(self.counts)
+        return timed_work(times, classes, weights_us(table, gpu)).sums(self.counts)
 
 
 @cache

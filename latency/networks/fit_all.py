@@ -104,9 +104,7 @@ class Tables:
 
     def data(self, rows: Sequence[NetworkRow]) -> NetworkSet:
         """Rows as arrays."""
-        macs = [
-            float(sum(s.macs * n for s, n in zip(m.shapes, m.counts, strict=True))) for m in map(self.launches, rows)
-        ]
+        macs = [self.launches(row).macs for row in rows]
         return NetworkSet(
             np.array([self.sums(row) for row in rows]), np.array([row.latency_us for row in rows]),
             np.array([row.family for row in rows]), np.array([model_of(row) for row in rows]),

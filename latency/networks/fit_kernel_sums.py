@@ -96,9 +96,8 @@ def _model(sets: Mapping[Key, NetworkSet], name: str, classes: ClassModel, error
     """A model whose ranges are those of all networks but the smallest, and of the largest transformer checked."""
     mine = [data for key, data in sets.items() if key[0].split("/")[2] in FAMILIES[name]]
     largest = Launches.of(gpt2_large(_TOKENS))
-    macs = float(sum(shape.macs * n for shape, n in zip(largest.shapes, largest.counts, strict=True)))
     columns = {
-        "macs": [np.array([macs]), *(data.macs for data in sets.values())],
+        "macs": [np.array([largest.macs]), *(data.macs for data in sets.values())],
         "batch": [data.batch for data in sets.values()],
         "launches": [largest.counts.sum(keepdims=True), *(data.sums[:, _LAUNCHES] for data in sets.values())],
     }

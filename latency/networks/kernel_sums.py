@@ -20,11 +20,11 @@ from hwsim.core.devices import Gpu
 from hwsim.latency.errors import fitted_name
 from hwsim.latency.learned.expert import Expert, Setting
 from hwsim.latency.learned.experts import SAME_KERNELS, experts
-from hwsim.latency.networks.work_classes import NetworkTable, Work, timed_work
+from hwsim.latency.networks.work_classes import NetworkTable, Work, timed_work, weights_us
 from hwsim.latency.shapes import CLASSES
 from hwsim.latency.simulator.table import Array, KernelTable, stacked
 
-RUNTIME = "eager"
+_RUNTIME = "eager"
 _LIKE = {"bf16": "fp16"}  # a precision whose kernels were not measured, and one that runs at the same rates
 
 
@@ -39,7 +39,7 @@ def kernel_works(network: NetworkTable, gpu: Gpu, layout: str, batches: Sequence
     if found is None:
         return None
     times = found.reshape(len(batches), len(first))[:, position]
-    weights = network.table.weight_elements * network.table.width_bytes / (gpu.dram_gbps_spec * 1e3)
+    weights = weights_us(network.table, gpu)
     return {b: timed_work(us, network.classes, weights) for b, us in zip(batches, times, strict=True)}
 
 
@@ -52,7 +52,7 @@ def gpu_us(table: KernelTable, precisions: Sequence[str], gpu: Gpu, layout: str)
         setting = Setting(own, SAME_KERNELS.get(device, device), alike, layout)
         for expert in experts().experts.values():
             rows = _served(expert, alike)[table.kind] & (asked == precision)
-            if expert.runtime == RUNTIME and rows.any():
+            if expert.runtime == _RUNTIME and rows.any():
                 found[rows] = expert.gpu_us(table[rows], setting)
     return None if np.isnan(found).any() else found
 

@@ -139,6 +139,11 @@ def network_work(made: Sequence[Kernel], gpu: Gpu, batch: int) -> Work:
     return NetworkTable.of(made).work(gpu, batch)
 
 
+def weights_us(table: KernelTable, gpu: Gpu) -> Array:
+    """Weights of every row once through DRAM, microseconds."""
+    return np.asarray(table.weight_elements * table.width_bytes / (gpu.dram_gbps_spec * 1e3))
+
+
 def timed_work(kernel_us: Array, classes: Sequence[str], weights_us: Array) -> Work:
     """Kernels whose times are known as they are: in place of ideal times all of it counts as `:memory`."""
     memory_term = np.array([_TERM[f"{name}:memory"] for name in classes], dtype=np.int64)
@@ -151,7 +156,6 @@ def work_of(table: KernelTable, classes: Sequence[str], gpu: Gpu, peak_tflops: A
     products = table.macs > 0
     compute = np.where(products, gemm_us(table, gpu, peak_tflops), 0.0)
     memory = table.bytes_moved / (gpu.dram_gbps_spec * 1e3)
-    weights = table.weight_elements * table.width_bytes / (gpu.dram_gbps_spec * 1e3)
     compute_term = np.array([_TERM.get(f"{name}:compute", -1) for name in classes], dtype=np.int64)
     memory_term = np.array([_TERM[f"{name}:memory"] for name in classes], dtype=np.int64)
-    return Work(compute, memory, compute_term, memory_term, weights)
+    return Work(compute, memory, compute_term, memory_term, weights_us(table, gpu))

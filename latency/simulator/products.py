@@ -36,7 +36,8 @@ def product_us(table: KernelTable, gpu: Gpu, peak_tflops: Array, launch_us: Arra
     rate = peak_tflops * 1e6 / 2 / gpu.sms
     compute = _tiled(table, gpu, rate)
     duty = compute / np.maximum(compute + launch_us, 1e-9)
-    held = np.where(table.width_bytes == 4, sustained_share(gpu), 1.0)
+    plain = (table.width_bytes == 4) & (peak_tflops <= gpu.peak_tflops["fp32"])  # tensor cores take less power
+    held = np.where(plain, sustained_share(gpu), 1.0)
     compute = compute * (1 + (1 / held - 1) * duty)
     memory = table.bytes_moved / (_STREAM * gpu.dram_gbps_spec * 1e3)
     work = np.hypot(compute, memory)

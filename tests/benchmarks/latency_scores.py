@@ -3,10 +3,10 @@
     HWSIM_SHARED=FOLDER python tests/benchmarks/latency_scores.py [kernels|devices|networks|transformers]
 
 Kernels: shapes of folds 8 and 9 (`fold` below), predicted by the shipped experts; baselines are fitted on folds 0 to
-7 of the same rows. Networks: models of folds 8 and 9, and whole families left out, predicted by fits that did not see
-them; `networks` therefore takes minutes. `transformers`: BERT-Large and
-GPT2-Large, measured whole by others, as sums of their kernels by the shipped experts; the H100 and L4 among them were
-never measured in kernels. Baselines, a device each: a line in multiply-accumulates, the datasheet's roofline, and
+7 of the same rows. Networks: models of folds 8 and 9, predicted by fits that did not see them (minutes; needs traces of
+timm's networks), then what the shipped file says of left-out models, families and devices. `transformers`: BERT-Large
+and GPT2-Large, measured whole by others, as sums of their kernels by the shipped experts; the H100 and L4 among them
+were never measured in kernels. Baselines, a device each: a line in multiply-accumulates, the datasheet's roofline, and
 scikit-learn's boosting on the logarithms of the same numbers that a user has.
 """
 

@@ -96,3 +96,5 @@ def test_boards_of_few_watts_do_not_hold_their_clock() -> None:
     t4, unlimited = cards["t4"], replace(cards["t4"], process_nm=0.0)
     slow, fast = (product_us(large, gpu, np.array([8.1]), np.array([30.0]))[1][0] for gpu in (t4, unlimited))
     assert slow / fast == pytest.approx(1 / 0.57, rel=0.02)
+    tensor = [product_us(large, gpu, np.array([32.0]), np.array([30.0]))[1][0] for gpu in (t4, unlimited)]
+    assert tensor[0] == tensor[1], "what is known is known of plain fp32"
