@@ -98,7 +98,7 @@ def _ways(tables: Tables, models: NetworkModels, key: str, some: Sequence[Networ
 
 def _sums_without(tables: Tables, chip: str) -> Mapping[str, NetworkModel]:
     sets = {k: data for k, data in tables.kernel_sets.items() if shared_chip(k[0].partition("/")[0]) != chip}
-    return fit_kernel_sums(sets, {name: gpu.launch_us["eager"] for name, gpu in tables.gpus.items()})[0]
+    return fit_kernel_sums(sets, tables.launch_us)[0]
 
 
 def _calibrated(ways: Sequence[_Way], mine: NDArray[np.bool_]) -> tuple[_Way, NetworkModel]:

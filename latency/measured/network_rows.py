@@ -86,7 +86,7 @@ def ofa_rows(folder: Path) -> Iterator[NetworkRow]:
 
 
 def nasbench_rows(folder: Path, step: int = 100) -> Iterator[NetworkRow]:
-    """Every hundredth cell of NAS-Bench-201 on four GPUs: networks of CIFAR's size, which no fit sees."""
+    """Every hundredth cell of NAS-Bench-201 on four GPUs: networks of CIFAR's size; no fit sees them."""
     table = read(folder, "help_nasbench201_latency_ms")[::step]
     cards = {"1080ti": "GTX1080Ti", "2080ti": "RTX2080Ti", "titanxp": "TitanXp", "titan_rtx": "TitanRTX"}
     for row in table.itertuples():

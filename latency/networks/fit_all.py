@@ -82,6 +82,11 @@ class Tables:
             self._sums[key] = self.launches(row).sums(self.gpus[key[1]], row.batch, row.precision)
         return self._sums[key]
 
+    @property
+    def launch_us(self) -> dict[str, float]:
+        """Cost of an eager launch by device, microseconds."""
+        return {name: gpu.launch_us["eager"] for name, gpu in self.gpus.items()}
+
     @cached_property
     def kernel_sets(self) -> dict[tuple[str, str], NetworkSet]:
         """Some rows of every eager set of server cards and desktops with sums by the experts of single kernels."""
@@ -167,8 +172,7 @@ def fit_all(tables: Tables, progress: Any = None) -> NetworkModels:
             models[name], classes[name], seen[name] = model, model.classes, np.isin(TERMS, model.seen)
         if progress:
             progress(f"{key}, {stack}")
-    launch_us = {name: gpu.launch_us["eager"] for name, gpu in tables.gpus.items()}
-    sums, summed = fit_kernel_sums(tables.kernel_sets, launch_us)
+    sums, summed = fit_kernel_sums(tables.kernel_sets, tables.launch_us)
     own, better = own_sums(tables, models, scores)
     sums |= own
     scores |= better
@@ -182,12 +186,11 @@ def own_sums(
     tables: Tables, models: Mapping[str, NetworkModel], scores: Mapping[str, Mapping[str, float]]
 ) -> tuple[dict[str, NetworkModel], dict[str, dict[str, float]]]:
     """Small sets as sums of kernels, and their figures, where those tell left-out families better than classes do."""
-    launch_us = {name: gpu.launch_us["eager"] for name, gpu in tables.gpus.items()}
     found, better = {}, {}
     for (key, stack), data in tables.kernel_sets.items():
         if key not in models or models[key].stack != stack or models[key].networks >= MANY:
             continue
-        model, left = fit_own_sums(tables.kernel_sets, launch_us, (key, stack))
+        model, left = fit_own_sums(tables.kernel_sets, tables.launch_us, (key, stack))
         mine, name = figures(data, left["families"], model), f"{key}, {stack}, families"
         if mine["mape_pct"] < scores[name]["mape_pct"]:
             found[key], better[name] = model, mine
@@ -267,9 +270,10 @@ def transfer_errors(tables: Tables, models: NetworkModels) -> tuple[dict[str, Er
 
 
 def unlike_errors(tables: Tables, models: NetworkModels) -> tuple[Errors, dict[str, dict[str, float]]]:
-    """Errors on networks unlike all that were fitted, smaller by far, on cards that none was fitted on.
+    """Errors on networks unlike all that were fitted, smaller by far.
 
-    Both by the nearest device's model and by sums of kernels; devices and batches count the same.
+    No network of the GTX 1080 Ti, Titan Xp and Titan RTX is fitted; the RTX 2080 Ti's larger ones are. Both by the
+    nearest device's model and by sums of kernels; devices and batches count the same.
     """
     residual, group, scores = [], [], {}
     for (key, _), rows in tables.sets.items():

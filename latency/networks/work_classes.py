@@ -144,11 +144,11 @@ def weights_us(table: KernelTable, gpu: Gpu) -> Array:
     return np.asarray(table.weight_elements * table.width_bytes / (gpu.dram_gbps_spec * 1e3))
 
 
-def timed_work(kernel_us: Array, classes: Sequence[str], weights_us: Array) -> Work:
+def timed_work(kernel_us: Array, classes: Sequence[str], weights: Array) -> Work:
     """Kernels whose times are known as they are: in place of ideal times all of it counts as `:memory`."""
     memory_term = np.array([_TERM[f"{name}:memory"] for name in classes], dtype=np.int64)
     none = np.zeros(len(kernel_us))
-    return Work(none, kernel_us, np.full(len(kernel_us), -1), memory_term, weights_us)
+    return Work(none, kernel_us, np.full(len(kernel_us), -1), memory_term, weights)
 
 
 def work_of(table: KernelTable, classes: Sequence[str], gpu: Gpu, peak_tflops: Array) -> Work:

@@ -147,7 +147,7 @@ def test_objects_sets_and_classes_are_refused(tmp_path: Path, value: Any, protoc
     [np.array([{}]), np.zeros(2, "i4,f8"), np.datetime64("2020"), np.ma.array([1]), np.zeros(1, "c8"), np.dtype("O")],
 )
 def test_arrays_of_objects_and_structures_are_refused(tmp_path: Path, value: Any) -> None:
-    refusal(tmp_path, pickle.dumps(value, 4))
+    assert refusal(tmp_path, pickle.dumps(value, 4))
 
 
 @pytest.mark.parametrize(
